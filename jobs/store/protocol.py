@@ -1,0 +1,195 @@
+"""What the rest of the broker may ask of the store.
+
+All methods block and are called from a worker thread. Each is one transaction: after it returned, a crash loses
+nothing of it; if it raised, nothing of it happened. Times are UTC and come from the store's clock.
+
+A job is driven by whoever holds its lease. Every write that takes a `Lease` checks its token inside the transaction
+and raises `LeaseLostError` when somebody else holds the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish
+from broker.jobs.spec import ModelRef
+from broker.jobs.states import JobKind, State
+
+
+class Store(Protocol):
+    """Jobs, intents, events, leases, experiments, and the small ledgers beside them."""
+
+    def close(self) -> None:
+        """Release the connections."""
+
+    def add_experiment(self, experiment: Experiment) -> Experiment:
+        """Store an experiment; one that exists is returned as it is, unless its validation set differs.
+
+        Raises:
+            UserError: The name is taken by an experiment with another validation set.
+        """
+        ...
+
+    def experiment(self, name: str) -> Experiment:
+        """Return an experiment by name. Raises `UnknownNameError`, naming the nearest match."""
+        ...
+
+    def experiments(self) -> list[Experiment]:
+        """Return all experiments, newest first."""
+        ...
+
+    def add_jobs(self, experiment: str, jobs: Sequence[NewJob]) -> list[Job]:
+        """Store new jobs, all or none, as `queued`, with their money reserved.
+
+        Raises:
+            BudgetError: The reservations (with what was spent) would pass the experiment's budget.
+        """
+        ...
+
+    def job(self, id_or_prefix: str) -> Job:
+        """Return one job by its id or a unique beginning of it. Raises `UnknownNameError`."""
+        ...
+
+    def jobs(
+        self,
+        *,
+        experiment: str | None = None,
+        states: Iterable[State] | None = None,
+        kinds: Iterable[JobKind] | None = None,
+        providers: Iterable[str] | None = None,
+        handles: Iterable[str] | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Job]:
+        """Return jobs, oldest first unless told otherwise. `handles` filters by the provider's own ids."""
+        ...
+
+    def count_jobs(self, *, experiment: str | None = None) -> dict[State, int]:
+        """Return how many jobs are in each state."""
+        ...
+
+    def claim(
+        self,
+        owner: str,
+        *,
+        lease_s: float,
+        limit: int,
+        providers: Iterable[str] | None = None,
+        kinds: Iterable[JobKind] | None = None,
+        jobs: Iterable[str] | None = None,
+    ) -> list[tuple[Job, Lease]]:
+        """Take the lease of jobs that want driving and that nobody holds (or whose lease has expired).
+
+        Wanting: not resting (or resting with a `wish`), and every job it depends on has succeeded; a job that depends on one
+        that failed, was cancelled or lost is claimed too, so that the driver can end it. Highest priority first, then
+        oldest. Two callers never get the same job (PostgreSQL: SKIP LOCKED).
+        """
+        ...
+
+    def renew(self, leases: Sequence[Lease], *, lease_s: float) -> tuple[list[Lease], list[Lease]]:
+        """Extend leases; return (those still held, those lost)."""
+        ...
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        """Give leases back; lost ones are ignored."""
+
+    def transition(self, lease: Lease, to: State, *, data: Mapping[str, Any] | None = None, **changes: Any) -> Job:
+        """Move a job to another state and write its `state` event (with `data` added) in the same transaction.
+
+        Args:
+            lease: The right to drive it.
+            to: The new state; must be allowed by `states.TRANSITIONS`.
+            data: More content for the event.
+            changes: Other fields of `Job` to change (handle, model, failure, result, cost_usd, wish, …).
+
+        Raises:
+            LeaseLostError: Somebody else drives the job.
+            IllegalTransitionError: The table does not have this step.
+        """
+        ...
+
+    def update(self, lease: Lease, **changes: Any) -> Job:
+        """Change fields of a job without changing its state (`look`, `remote_status`, `wish`, `cost_usd`, …)."""
+        ...
+
+    def record_intent(self, lease: Lease, intent: Intent) -> Job:
+        """In one transaction: the intent, state `submitting`, its event. Raises if the job has an intent of this attempt."""
+        ...
+
+    def record_send(self, lease: Lease, key: str) -> int:
+        """Count one more send of the creating call, before it goes out; return the new count."""
+        ...
+
+    def intent(self, key: str) -> Intent:
+        """Return an intent by its key. Raises `UnknownNameError`."""
+        ...
+
+    def intents(self, job_id: str) -> list[Intent]:
+        """Return the intents of a job, oldest first."""
+        ...
+
+    def record_handle(self, lease: Lease, handle: Handle, *, data: Mapping[str, Any] | None = None) -> Job:
+        """In one transaction: the handle, state `running`, its event."""
+        ...
+
+    def restart(self, job_id: str) -> Job:
+        """Send a failed, cancelled or lost job back to `queued` as a new attempt: no intent, no handle, wish cleared."""
+        ...
+
+    def wish(self, job_id: str, wish: Wish | None) -> Job:
+        """Note what a person wants of a job, with an event; whoever drives it acts on it. Needs no lease."""
+        ...
+
+    def settle(self, job_id: str, to: State, *, handle: Handle | None = None, note: str = "") -> Job:
+        """Let a person settle a `lost` job: to `running` with the handle found, to `failed`, or to `cancelled`."""
+        ...
+
+    def append_events(self, events: Sequence[NewEvent]) -> None:
+        """Store events in one transaction; one whose (job, source_id) is stored already is skipped."""
+
+    def events(self, job_id: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Return events with `seq > after`, oldest first, of one job or of all."""
+        ...
+
+    def last_seq(self) -> int:
+        """Return the seq of the newest event, 0 when there is none."""
+        ...
+
+    def spent(self, experiment: str) -> float:
+        """Return what is reserved or spent in an experiment, USD: the cost where it is known, else the reservation."""
+        ...
+
+    def remember_upload(self, account: str, sha256: str, purpose: str, remote_id: str) -> None:
+        """Note that an account holds this content under `remote_id`."""
+
+    def upload(self, account: str, sha256: str, purpose: str) -> str | None:
+        """Return the remote id of content that was uploaded before."""
+        ...
+
+    def forget_upload(self, account: str, remote_id: str) -> None:
+        """Note that the remote file is gone."""
+
+    def add_model(self, model: ModelRef, *, alias: str, job_id: str | None, at: datetime | None = None) -> None:
+        """Register a model that can be asked under an alias (`broker chat ALIAS`)."""
+
+    def models(self) -> list[tuple[str, ModelRef, str | None]]:
+        """Return (alias, model, job id) of all registered models, newest first."""
+        ...
+
+    def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
+        """Store a small JSON document (server tokens, files, saved settings) under (kind, name), replacing an old one."""
+
+    def document(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return a document, or None."""
+        ...
+
+    def documents(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return all documents of a kind by name, oldest first."""
+        ...
+
+    def delete_document(self, kind: str, name: str) -> bool:
+        """Delete a document; say whether there was one."""
+        ...
