@@ -43,7 +43,8 @@ class Intent:
         attempt: Counted from 1.
         spec: What is asked.
         created_at: When it was written (UTC).
-        sends: How many times the creating call went out.
+        sends: How many times the creating call went out and may have arrived.
+        sent_at: When the last of them went out (UTC); the grace time counts from here.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Intent:
     spec: TuneSpec
     created_at: datetime
     sends: int = 0
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,11 @@ class Store(Protocol):
         ...
 
     def record_send(self, lease: Lease, key: str) -> int:
-        """Count one more send of the creating call, before it goes out; return the new count."""
+        """Count one more send of the creating call (and its time), before it goes out; return the new count."""
+        ...
+
+    def record_unsent(self, lease: Lease, key: str) -> int:
+        """Take the last send back: the provider certainly created nothing. Return the new count."""
         ...
 
     def intent(self, key: str) -> Intent:
