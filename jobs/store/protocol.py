@@ -147,6 +147,10 @@ class Store(Protocol):
         """Note what a person wants of a job, with an event; whoever drives it acts on it. Needs no lease."""
         ...
 
+    def wishes(self, owner: str) -> list[Job]:
+        """Return the jobs whose lease this owner holds and that have a wish nobody has acted on."""
+        ...
+
     def settle(self, job_id: str, to: State, *, handle: Handle | None = None, note: str = "") -> Job:
         """Let a person settle a `lost` job: to `running` with the handle found, to `failed`, or to `cancelled`."""
         ...
