@@ -1,0 +1,63 @@
+"""Finds providers by name; imports one only when it is used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from broker.errors import MissingExtraError, UnknownNameError
+from broker.providers.contract import Provider, ProviderContext, ProviderFactory
+
+ENTRY_POINT_GROUP = "broker.providers"
+BUILT_IN: Mapping[str, str] = {
+    "local": "broker.providers.local:create",
+    "openai": "broker.providers.openai_tuning:create",
+    "fake": "broker.providers.fake:create",
+}
+
+
+def kinds() -> dict[str, str]:
+    """Return every kind of provider with the `module:attribute` of its factory; built-in ones win."""
+    found = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**found, **BUILT_IN}
+
+
+def factory(kind: str) -> ProviderFactory:
+    """Import the factory of a kind of provider.
+
+    Args:
+        kind: `local`, `openai`, …
+
+    Raises:
+        UnknownNameError: Nobody offers this kind; the message names the known ones and the nearest.
+        MissingExtraError: Its package is not installed.
+    """
+    known = kinds()
+    if kind not in known:
+        near = difflib.get_close_matches(kind, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownNameError(f"unknown provider {kind!r}", fix=f"{hint}known: {', '.join(sorted(known))}")
+    module, _, attribute = known[kind].partition(":")
+    try:
+        return cast("ProviderFactory", getattr(import_module(module), attribute))
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the provider {kind!r} needs a package that is not installed: {error.name or error}",
+            fix=f"pip install 'finetune-broker[{kind}]'",
+        ) from error
+
+
+def open_provider(context: ProviderContext) -> Provider:
+    """Build the provider of an account.
+
+    Args:
+        context: The account's name and settings, and what a provider may use.
+
+    Raises:
+        UnknownNameError: Its kind is unknown.
+        MissingExtraError: Its package is not installed.
+    """
+    return factory(context.account.kind)(context)
