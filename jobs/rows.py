@@ -18,12 +18,14 @@ class ChatRow:
     Attributes:
         messages: OpenAI chat messages: `role`, `content`, and where given `weight`, `name`, `tool_calls`, `tool_call_id`.
         tools: OpenAI tool definitions.
+        parallel_tool_calls: Whether the model may call several tools at once; `None` is the provider's default.
         extra: Other keys of the row (lineage, ids), kept but not trained on.
         line: Line in the source file, from 1.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
+    parallel_tool_calls: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     line: int = 0
 
@@ -51,6 +53,7 @@ class PreferenceRow:
         preferred: The assistant's message(s) that people prefer.
         non_preferred: The one(s) that they do not.
         tools: OpenAI tool definitions.
+        parallel_tool_calls: Whether the model may call several tools at once; `None` is the provider's default.
         extra: Other keys of the row.
         line: Line in the source file, from 1.
     """
@@ -59,6 +62,7 @@ class PreferenceRow:
     preferred: tuple[Message, ...]
     non_preferred: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
+    parallel_tool_calls: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     line: int = 0
 

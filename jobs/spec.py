@@ -39,6 +39,8 @@ class DatasetRef:
         bytes: Size of the canonical file.
         tokens: Estimated tokens of all rows together (about four characters a token where no tokenizer is known).
         longest_tokens: Estimated tokens of the longest row.
+        extra_sha256: Hash of the file with the rows' other keys (lineage, ids), one line a row; `None` when there are
+            none. The main file never holds them, so it can be uploaded as it is.
     """
 
     sha256: str
@@ -48,6 +50,7 @@ class DatasetRef:
     bytes: int
     tokens: int
     longest_tokens: int
+    extra_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
