@@ -3,7 +3,8 @@
 Life of a tuning job, as the scheduler lives it with a provider (DESIGN: never paying twice):
 
 1. `check(spec)` and `estimate(spec)` before anything is sent; both are pure.
-2. The scheduler stores an `Intent`, then calls `submit(intent)`: uploads, creates, returns a `Handle`.
+2. The scheduler stores an `Intent`, calls `prepare(intent)` (uploads; repeatable), counts the send, then calls
+   `submit(intent)`, which creates and returns a `Handle`.
 3. If the outcome is unknown (`OutcomeUnknownError`, a time-out, a crash), it calls `find(intent)` until the intent is
    older than `capabilities.grace_s`; only then may `submit` be called once more. A provider that cannot look up
    (`capabilities.findable` false) leaves the job `lost`.
@@ -355,8 +356,14 @@ class Provider(Protocol):
         """Return the cost of asking a model for so many tokens. Pure."""
         ...
 
+    async def prepare(self, intent: Intent) -> None:
+        """Do what may be done again without harm: upload files (each content once), make folders, wait for processing.
+
+        Called before the send is counted, so that a crash in a long upload never leaves a doubt about the job.
+        """
+
     async def submit(self, intent: Intent) -> Handle:
-        """Upload what is needed and create the job, once.
+        """Create the job with what `prepare` made ready, once.
 
         Raises:
             OutcomeUnknownError: Sent, but nobody knows whether it arrived.

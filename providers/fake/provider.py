@@ -127,8 +127,12 @@ class FakeProvider:
         del model, input_tokens, output_tokens
         return Estimate()
 
+    async def prepare(self, intent: Intent) -> None:
+        """Upload the rows, once for each content."""
+        await self._upload(intent.spec.train.sha256)
+
     async def submit(self, intent: Intent) -> Handle:
-        """Upload the rows once, create the job, and act out the fault that is due."""
+        """Create the job, and act out the fault that is due."""
         fault = self._next_fault()
         if fault == "unsent":
             raise UnavailableError("the fake remote is not reachable")
@@ -136,7 +140,6 @@ class FakeProvider:
             raise RefusedError("the fake remote refuses this job")
         if fault == "vanished":
             raise OutcomeUnknownError("the connection broke before the fake remote answered")
-        await self._upload(intent.spec.train.sha256)
         job_id = self.remote.create(intent.key, intent.spec.model)
         if fault == "lost":
             raise OutcomeUnknownError("the fake remote's answer was lost")
