@@ -80,16 +80,24 @@ class Submission:
 
     async def _send(self, intent: Intent) -> bool | None:
         """Send the creating call once; None means: look at the intent again."""
-        await self._provider.prepare(intent)
+        try:
+            await self._provider.prepare(intent)
+        except Exception as error:  # noqa: BLE001 - as below; nothing was sent yet
+            return await self._refused(read_error(self._provider, error))
         await blocking(self._parts.store.record_send, self._held.lease, intent.key)
         try:
             handle = await self._provider.submit(intent)
         except OutcomeUnknownError as error:
             return await self._doubt(self._provider.classify(error))
         except Exception as error:  # noqa: BLE001 - a provider may raise anything; its own `classify` reads it
-            return await self._refused(intent, error)
-        await self._keep(handle)
-        return True
+            verdict = read_error(self._provider, error)
+        else:
+            await self._keep(handle)
+            return True
+        if verdict.advice is Advice.UNKNOWN:
+            return await self._doubt(verdict)
+        await blocking(self._parts.store.record_unsent, self._held.lease, intent.key)
+        return await self._refused(verdict)
 
     async def _keep(self, handle: Handle) -> None:
         with CancelScope(shield=True, deadline=current_time() + PERSIST_S):
@@ -100,11 +108,8 @@ class Submission:
         self._unknown += 1
         await self._parts.note_look(self._held, verdict)
 
-    async def _refused(self, intent: Intent, error: Exception) -> bool | None:
-        verdict = read_error(self._provider, error)
-        if verdict.advice is Advice.UNKNOWN:
-            return await self._doubt(verdict)
-        await blocking(self._parts.store.record_unsent, self._held.lease, intent.key)
+    async def _refused(self, verdict: Verdict) -> bool | None:
+        """Nothing was created: fail, or wait and try again."""
         if verdict.advice is Advice.NEVER:
             await self._parts.fail(self._held, failure_of(verdict))
             return False

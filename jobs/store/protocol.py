@@ -151,6 +151,10 @@ class Store(Protocol):
         """Return the jobs whose lease this owner holds and that have a wish nobody has acted on."""
         ...
 
+    def has_work(self, provider: str) -> bool:
+        """Say whether any job of an account is not resting, or rests with a wish."""
+        ...
+
     def settle(self, job_id: str, to: State, *, handle: Handle | None = None, note: str = "") -> Job:
         """Let a person settle a `lost` job: to `running` with the handle found, to `failed`, or to `cancelled`."""
         ...
