@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope
+from anyio import CancelScope, current_time
 
 from broker.jobs.blocking import blocking
 from broker.jobs.store.protocol import Store
-from broker.providers.contract import Provider, ProviderContext
+from broker.providers.contract import Capabilities, Provider, ProviderContext
 from broker.providers.registry import open_provider
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ class Accounts:
             self._open[name] = open_provider(self._context(name))
         return self._open[name]
 
+    def capabilities(self, name: str) -> Capabilities:
+        """Return what an account can do, with the person's own figures in place of the provider's."""
+        account, settings = self._settings.account(name), self._settings
+        given = {
+            "grace_s": account.grace_s if account.grace_s is not None else settings.grace_s,
+            "poll_s": account.poll_s or settings.poll_s,
+            "concurrency": account.concurrency,
+        }
+        mine = {key: value for key, value in given.items() if value is not None}
+        return replace(self.get(name).capabilities, **mine)
+
     def names(self) -> list[str]:
         """Return the accounts opened so far."""
         return list(self._open)
@@ -105,7 +117,7 @@ class Accounts:
     async def aclose(self) -> None:
         """Close every provider; local work stops at a checkpoint."""
         for provider in self._open.values():
-            with CancelScope(shield=True, deadline=_deadline(_CLOSE_S)):
+            with CancelScope(shield=True, deadline=current_time() + _CLOSE_S):
                 await provider.aclose()
         self._open.clear()
 
@@ -117,13 +129,9 @@ class Accounts:
             artifacts=self._artifacts,
             uploads=StoredUploads(self._store, name),
             data_dir=Path(self._settings.data_dir),
+            cache_dir=Path(self._settings.cache_dir),
+            hf_token=self._settings.hf_token,
             workers=self._workers,
             tasks=self._tasks,
             report=self._report,
         )
-
-
-def _deadline(seconds: float) -> float:
-    from anyio import current_time
-
-    return current_time() + seconds

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anyio.abc import TaskGroup
+    from pydantic import SecretStr
 
     from broker.catalog import Catalog
     from broker.jobs.artifacts import Artifacts
@@ -307,6 +308,8 @@ class ProviderContext:
         artifacts: Content-addressed files: `artifacts.path(sha256)`.
         uploads: What the account already holds.
         data_dir: The broker's data folder; a provider keeps its own things under `data_dir / name`.
+        cache_dir: What can be made again (the sandbox models).
+        hf_token: Hugging Face token, for gated models.
         workers: The torch processes.
         tasks: Task group for background work; outlives the provider's calls, ends with the broker.
         report: Call with (text, done, total) to show progress of long steps (an upload, a download).
@@ -318,6 +321,8 @@ class ProviderContext:
     artifacts: Artifacts
     uploads: UploadLedger
     data_dir: Path
+    cache_dir: Path
+    hf_token: SecretStr | None = None
     workers: WorkerPool
     tasks: TaskGroup
     report: Callable[[str, int, int], None] = lambda _text, _done, _total: None

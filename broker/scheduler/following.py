@@ -61,6 +61,7 @@ class Follower:
         self._parts = parts
         self._provider = provider
         self._done = done
+        self._capabilities = parts.accounts.capabilities(provider.name)
         self._jobs: dict[str, Followed] = {}
         self._turns: deque[str] = deque()
         self._wake = Event()
@@ -112,7 +113,7 @@ class Follower:
             await self._sleep(self._pause_s())
 
     def _pause_s(self) -> float:
-        base = min(_SLOWEST_S, self._provider.capabilities.poll_s * 2 ** min(self._failures, 8))
+        base = min(_SLOWEST_S, self._capabilities.poll_s * 2 ** min(self._failures, 8))
         return base * (0.8 + 0.4 * _jitter.random())
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -187,7 +188,7 @@ class Follower:
             fix=f"check the account and the base URL; broker status {job.job_id} shows both",
         )
         await self._trouble([job], verdict)
-        if now - job.missing_since > _MISSING_GRACES * max(self._provider.capabilities.grace_s, 1.0):
+        if now - job.missing_since > _MISSING_GRACES * max(self._capabilities.grace_s, 1.0):
             held = await self._held(job)
             await self._parts.transition(held, State.LOST, failure=held.job.look, data={"why": verdict.message})
             self._note(job, held, None)

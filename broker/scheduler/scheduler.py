@@ -28,7 +28,7 @@ DRIVERS: dict[JobKind, Callable[[Parts, Provider, Held], Awaitable[bool]]] = {
     JobKind.EVALUATE: drive_evaluation,
 }
 # Remote jobs being prepared or submitted at once, and remote evaluations at once, per account.
-_STARTING = 64
+_STARTING = 512
 _ASKING = 4
 _CLAIM_BATCH = 500
 # A job whose account cannot be opened here is left to others for this long, seconds.
@@ -55,6 +55,7 @@ class Scheduler:
         self._followers: dict[str, Follower] = {}
         self._busy: Counter[tuple[str, bool]] = Counter()
         self._shy: dict[str, float] = {}
+        self._returned: list[Lease] = []
         self._more = Event()
 
     def poke(self) -> None:
@@ -71,11 +72,12 @@ class Scheduler:
         finally:
             with CancelScope(shield=True, deadline=current_time() + PERSIST_S):
                 await self._parts.flush()
-                await blocking(self._parts.store.release, list(self._leases.values()))
+                await blocking(self._parts.store.release, [*self._leases.values(), *self._returned])
 
     async def _look_for_work(self, tasks: TaskGroup) -> None:
         while True:
             self._more = Event()
+            await self._return_leases()
             await self._hear_wishes()
             claimed = 0
             for account in self._accounts():
@@ -123,7 +125,8 @@ class Scheduler:
         await blocking(self._parts.store.release, [lease for _, lease in taken])
 
     def _room(self, provider: Provider) -> list[tuple[tuple[JobKind, ...], int]]:
-        name, capabilities = provider.name, provider.capabilities
+        name = provider.name
+        capabilities = self._parts.accounts.capabilities(name)
         followed = len(self._followers[name]) if name in self._followers else 0
         asking, starting = self._busy[name, True], self._busy[name, False]
         if not capabilities.remote:
@@ -132,7 +135,7 @@ class Scheduler:
         tuning = _STARTING - starting
         if capabilities.concurrency is not None:
             tuning = min(tuning, capabilities.concurrency - starting - followed)
-        return [((JobKind.TUNE,), tuning if starting else max(tuning, 0)), ((JobKind.EVALUATE,), _ASKING - asking)]
+        return [((JobKind.TUNE,), tuning), ((JobKind.EVALUATE,), _ASKING - asking)]
 
     async def _take(
         self, account: str, provider: Provider, kinds: tuple[JobKind, ...], room: int, tasks: TaskGroup
@@ -183,8 +186,15 @@ class Scheduler:
             await self._release(held.job.id)
 
     def _let_go(self, job_id: str) -> None:
-        self._leases.pop(job_id, None)
+        lease = self._leases.pop(job_id, None)
+        if lease is not None:
+            self._returned.append(lease)
         self.poke()
+
+    async def _return_leases(self) -> None:
+        if self._returned:
+            batch, self._returned = self._returned, []
+            await blocking(self._parts.store.release, batch)
 
     async def _release(self, job_id: str) -> None:
         lease = self._leases.pop(job_id, None)

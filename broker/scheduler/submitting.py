@@ -13,12 +13,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from random import Random
 
-from anyio import CancelScope, current_time, sleep
+from anyio import CancelScope, Event, current_time, move_on_after, sleep
 
 from broker.errors import OutcomeUnknownError
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_intent_key
-from broker.jobs.records import Failure, Handle, Intent
+from broker.jobs.records import Failure, Handle, Intent, Wish
 from broker.jobs.spec import TuneSpec
 from broker.jobs.states import State
 from broker.providers.contract import Advice, Provider, Verdict
@@ -114,11 +114,17 @@ class Submission:
             await self._parts.fail(self._held, failure_of(verdict))
             return False
         await self._parts.note_look(self._held, verdict)
-        if self._held.job.wish is not None or self._held.wished.is_set():
+        with move_on_after(verdict.after_s if verdict.after_s is not None else self._backoff()):
+            await self._held.wished.wait()
+        if await self._cancel_wanted():
             await self._parts.end(self._held, State.CANCELLED)
             return False
-        await sleep(verdict.after_s if verdict.after_s is not None else self._backoff())
         return None
+
+    async def _cancel_wanted(self) -> bool:
+        record = await blocking(self._parts.store.job, self._held.job.id)
+        self._held.wished = Event()
+        return record.wish is Wish.CANCEL
 
     async def _settle(self, intent: Intent) -> bool:
         """Find out what became of earlier sends.
@@ -126,12 +132,12 @@ class Submission:
         Returns:
             Whether the creating call may go out (again).
         """
-        capabilities = self._provider.capabilities
+        capabilities = self._parts.accounts.capabilities(self._provider.name)
         handle = await self._look_for(intent, capabilities.grace_s) if capabilities.findable else None
         if handle is not None:
             await self._keep(handle)
             return False
-        if self._held.wished.is_set() and capabilities.findable:
+        if capabilities.findable and await self._cancel_wanted():
             await self._parts.end(self._held, State.CANCELLED)
             return False
         if not capabilities.findable or self._unknown >= MAX_UNKNOWN or intent.sends >= MAX_SENDS:
