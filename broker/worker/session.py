@@ -1,15 +1,17 @@
 """What an op of the torch process gets besides its arguments: a way to tell, and a way to be told to stop.
 
 An op is a function `def op(args: dict[str, Any], session: Session) -> dict[str, Any]`. Arguments, events and result are
-plain JSON data. A long op looks at `stop_requested()` between its steps; when it answers, the op saves what it needs and
-returns early with `{"stopped": reason, ...}`.
+plain JSON data. A long op looks at `stop_requested()` between its steps; when it answers, the op saves what it needs
+and returns early with `{"stopped": reason, ...}`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Stop = Literal["pause", "cancel", "shutdown"]
 """Why an op shall stop. `shutdown`: the broker goes away; work that can be continued is saved, nothing is given up."""

@@ -20,9 +20,9 @@ Arguments (JSON):
 Events, as the work goes on:
 
 ```
-{"kind": "delta", "id": "7", "text": "Hel", "logprobs": [...]?}             # only with stream_tokens; texts add up to the answer
-{"kind": "answers", "batch": 0, "answers": [answer, ...]}                   # one finished batch
-{"kind": "progress", "step": 16, "total_steps": 400}                        # rows
+{"kind": "delta", "id": "7", "text": "Hel", "logprobs": [...]?}   # only with stream_tokens; they add up to the answer
+{"kind": "answers", "batch": 0, "answers": [answer, ...]}         # one finished batch
+{"kind": "progress", "step": 16, "total_steps": 400}              # rows
 ```
 
 An answer:
@@ -34,8 +34,8 @@ An answer:
                "top_logprobs": [{"token": …, "bytes": …, "logprob": …}]}]}   # only when asked for
 ```
 
-Result: `{"rows": 400, "batches": 25, "output_tokens": 9000, "seconds": 12.3, "stopped": null | "cancel"}`. The answers come
-as events only, so that nothing is sent twice.
+Result: `{"rows": 400, "batches": 25, "output_tokens": 9000, "seconds": 12.3, "stopped": null | "cancel"}`. The
+answers come as events only, so that nothing is sent twice.
 
 The batches are planned over all requests of the call, longest prompt first, and each row draws from its own generator
 (seeded by its `seed` and `id`): the same call gives the same text, and rows left over by an interruption, asked again
