@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from broker.errors import Problem, SpecError
 
 FILE_NAME = "broker.toml"
 APP_NAME = "finetune-broker"
 # Keys that hold a path; in a file it is relative to that file's folder, not to where the person happens to stand.
-PATH_KEYS = (("data_dir",), ("cache_dir",), ("catalog",), ("defaults", "train"), ("defaults", "validation"))
+PATH_KEYS = frozenset({"data_dir", "cache_dir", "catalog", "train", "validation"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +56,22 @@ class ConfigFile:
         return has_key(self.values, keys)
 
 
+def is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Say whether a value of TOML data is a table; its keys are text then."""
+    return isinstance(value, Mapping)
+
+
+def table(value: object) -> Mapping[str, Any]:
+    """Return a table of TOML data, or an empty one when the value is none."""
+    return value if is_table(value) else {}
+
+
 def has_key(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
     """Say whether nested mappings hold a path of keys."""
-    here: Any = values
-    for key in keys:
-        if not isinstance(here, Mapping) or key not in here:
-            return False
-        here = here[key]  # pyright: ignore[reportUnknownVariableType] - TOML data
-    return True
+    here = table(values)
+    for key in keys[:-1]:
+        here = table(here.get(key))
+    return keys[-1] in here
 
 
 def config_home() -> Path:
@@ -136,13 +144,16 @@ def _read(path: Path) -> ConfigFile:
 
 
 def _absolute_paths(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    for *tables, key in PATH_KEYS:
-        here: Any = values
-        for table in tables:
-            here = here.get(table) if isinstance(here, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - TOML data
-        if isinstance(here, dict) and isinstance(text := here.get(key), str) and not text.startswith("hf:"):  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - TOML data
-            here[key] = str(path.absolute().parent / Path(text).expanduser())
-    return values
+    folder = path.absolute().parent
+    defaults = {key: _beside(folder, value, key) for key, value in table(values.get("defaults")).items()}
+    top = {key: _beside(folder, value, key) for key, value in values.items()}
+    return top | ({"defaults": defaults} if isinstance(values.get("defaults"), dict) else {})
+
+
+def _beside(folder: Path, value: Any, key: str) -> Any:
+    if key not in PATH_KEYS or not isinstance(value, str) or value.startswith("hf:"):
+        return value
+    return str(folder / Path(value).expanduser())
 
 
 _TABLE = re.compile(r"^\s*\[\s*([^\[\]#]+?)\s*\]")

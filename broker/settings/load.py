@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +14,9 @@ from broker.settings.model import BUILTIN_KINDS, Account, Defaults, Settings, in
 from broker.settings.sources import account_variables, accounts_of, merge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
     from pydantic_core import ErrorDetails
 
 _SECTIONS: dict[str, type[BaseModel]] = {"defaults": Defaults, "providers": Account}
@@ -54,17 +55,21 @@ def _problem(detail: ErrorDetails, flags: Mapping[str, Any], files: list[ConfigF
     where = _place(keys, flags, files)
     if detail["type"] == "extra_forbidden":
         return _unknown_key(keys, where)
-    if detail["type"] == "missing" and keys[0] == "providers" and keys[-1] == "kind":
-        fix = f"say which provider speaks to it: kind = {' | '.join(BUILTIN_KINDS)}"
-        return Problem(where=where, what=f"the account {keys[1]!r} has no kind", fix=fix)
+    match detail["type"], keys:
+        case "missing", ("providers", name, "kind"):
+            fix = f"say which provider speaks to it: kind = {' | '.join(BUILTIN_KINDS)}"
+            return Problem(where=where, what=f"the account {name!r} has no kind", fix=fix)
+        case _:
+            pass
     message = detail["msg"].removeprefix("Value error, ")
     return Problem(where=where, what=f"{'.'.join(keys)} = {_shown(keys, detail['input'])}: {message}")
 
 
 def _unknown_key(keys: tuple[str, ...], where: str) -> Problem:
-    section = _SECTIONS.get(keys[0]) if len(keys) > 1 else Settings
+    *tables, key = keys
+    section = _SECTIONS.get(tables[0]) if tables else Settings
     known = sorted(section.model_fields) if section else []
-    near = get_close_matches(keys[-1], known, n=1)
+    near = get_close_matches(key, known, n=1)
     fix = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     return Problem(where=where, what=f"unknown setting {'.'.join(keys)!r}", fix=fix)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from broker.errors import Problem, UnknownNameError
 from broker.settings import sources
 from broker.settings.locations import absolute, default_cache_dir, default_data_dir, default_store_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BUILTIN_KINDS = ("local", "openai", "gemini", "fake")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic_settings import PydanticBaseSettingsSource
 
 from broker.errors import Problem
-from broker.settings.files import ConfigFile, config_files
+from broker.settings.files import ConfigFile, config_files, is_table, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from pydantic.fields import FieldInfo
 
 # An account's field and the endings of its variable: BROKER_OPENAI_API_KEY, BROKER_NEBIUS_BASE_URL, …
@@ -25,7 +26,7 @@ ACCOUNT_VARIABLES = {
     "project": ("PROJECT", "PROJECT_ID"),
 }
 # The variables of other tools, by kind of provider; used when nothing of ours says otherwise.
-FOREIGN_VARIABLES = {
+FOREIGN_VARIABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "openai": {
         "api_key": ("OPENAI_API_KEY",),
         "base_url": ("OPENAI_BASE_URL",),
@@ -95,7 +96,7 @@ def _foreign(name: str, section: Mapping[str, Any]) -> dict[str, str]:
     kind = str(section.get("kind", name))
     if name != kind and section.get("base_url"):
         return {}
-    wanted = dict(FOREIGN_VARIABLES.get(kind, {}))
+    wanted: dict[str, tuple[str, ...]] = dict(FOREIGN_VARIABLES.get(kind, {}))
     if section.get("api_key_env"):
         wanted.pop("api_key", None)
     if name != kind:
@@ -123,23 +124,22 @@ def key_variables(name: str, kind: str) -> tuple[str, ...]:
     return (*account_variables(name)["api_key"], *FOREIGN_VARIABLES.get(kind, {}).get("api_key", ()))
 
 
-def namednamed_accounts(value: Any, kinds: Sequence[str]) -> Any:
+def named_accounts(value: Any, kinds: Sequence[str]) -> Any:
     """Give each account its name, and the kind that its name says when it is a built-in one.
 
     Args:
         value: `{name: section}` as read.
         kinds: The built-in kinds.
     """
-    if not isinstance(value, Mapping):
+    if not is_table(value):
         return value
-    sections: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType] - TOML data
-    named: dict[str, Any] = {}
-    for name, section in sections.items():
-        if isinstance(section, Mapping):
-            start = {"name": name, **({"kind": name} if name in kinds else {})}
-            section = {**start, **section}  # pyright: ignore[reportUnknownVariableType] - TOML data
-        named[name] = section
-    return named
+    return {name: _named(name, section, kinds) for name, section in value.items()}
+
+
+def _named(name: str, section: Any, kinds: Sequence[str]) -> Any:
+    if not is_table(section):
+        return section  # an account already, or something that is refused with the rest
+    return {"name": name, **({"kind": name} if name in kinds else {}), **section}
 
 
 def merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(weak)
     for key, value in strong.items():
         under = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(under, Mapping):
-            merged[key] = merge(under, value)  # pyright: ignore[reportUnknownArgumentType] - TOML data
+        if is_table(value) and is_table(under):
+            merged[key] = merge(under, value)
         elif value is not None:
             merged[key] = value
     return merged
@@ -195,11 +195,8 @@ def accounts_of(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Args:
         values: A layer of settings, unchecked.
     """
-    accounts = values.get("providers")
-    if not isinstance(accounts, Mapping):
-        return {}
-    sections: dict[str, Any] = dict(accounts)  # pyright: ignore[reportUnknownArgumentType] - TOML data
-    return {name: dict(section) for name, section in sections.items() if isinstance(section, Mapping)}  # pyright: ignore[reportUnknownArgumentType] - TOML data
+    sections = table(values.get("providers"))
+    return {name: dict(section) for name, section in sections.items() if is_table(section)}
 
 
 def _with_named_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
