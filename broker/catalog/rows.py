@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from broker.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 PER_MILLION = 1_000_000
 
@@ -138,7 +138,7 @@ class Announcement:
         return (self.id,)
 
 
-Row = TypeVar("Row", ModelFacts, Price, Announcement)
+Row = TypeVar("Row", bound=ModelFacts | Price | Announcement)
 _SHAPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "date": (date,),
@@ -202,8 +202,11 @@ def _why(name: str) -> str:
 
 
 def _fits(value: Any, shape: str) -> bool:
-    if isinstance(value, bool) != (shape == "bool") or not isinstance(value, _SHAPES[shape]):
-        return False
+    right_type = isinstance(value, _SHAPES[shape]) and isinstance(value, bool) == (shape == "bool")
+    return right_type and _allowed(value, shape)
+
+
+def _allowed(value: Any, shape: str) -> bool:
     match shape:
         case "Use":
             return value in {use.value for use in Use}
