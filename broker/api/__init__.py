@@ -1,0 +1,20 @@
+"""The Python API: `Broker` (async), `BlockingBroker` (notebooks and scripts), and the values they take and give."""
+
+from broker.api.blocking import BlockingBroker, BlockingJob
+from broker.api.client import Broker
+from broker.api.planning import Plan, PlannedJob
+from broker.api.recipe import Recipe, load_recipe
+from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
+
+__all__ = [
+    "BlockingBroker",
+    "BlockingJob",
+    "Broker",
+    "ExperimentRequest",
+    "ModelRequest",
+    "Plan",
+    "PlannedJob",
+    "Recipe",
+    "TuneRequest",
+    "load_recipe",
+]

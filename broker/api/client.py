@@ -1,0 +1,569 @@
+"""`Broker`: everything that a person can do, in Python."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from anyio import CancelScope, create_task_group
+from anyio.abc import TaskGroup
+
+from broker.api.following import Watcher
+from broker.api.planning import Plan, Planner
+from broker.api.recipe import Recipe, load_recipe
+from broker.api.request import ExperimentRequest, TuneRequest
+from broker.errors import BrokerError, UnknownNameError, UserError
+from broker.jobs.blocking import blocking
+from broker.jobs.records import Event, Experiment, Handle, Job, Wish
+from broker.jobs.spec import Decoding, Method, ModelRef, ParameterValue
+from broker.jobs.states import JobKind, State
+
+if TYPE_CHECKING:
+    from broker.evaluation import EvaluationResult
+    from broker.jobs.artifacts import Artifacts
+    from broker.jobs.store.protocol import Store
+    from broker.providers.accounts import Accounts
+    from broker.providers.contract import Answer, Completer, CompletionRequest
+    from broker.results import ResultsTable
+    from broker.scheduler import Scheduler
+    from broker.settings import Settings
+    from broker.worker.pool import WorkerPool
+
+Report = Callable[[str, int, int], None]
+
+
+def _silent(_text: str, _done: int, _total: int) -> None:
+    pass
+
+
+class Broker:
+    """The broker, as an async context manager.
+
+    ```python
+    async with Broker() as broker:
+        job = await broker.submit(provider="local", model="sandbox", train="train.jsonl", validation="val.jsonl")
+        async for event in broker.watch(job):
+            print(event.data)
+        print(await broker.results())
+    ```
+
+    While it is open with `drive=True`, it drives every unfinished job of its store, also those of an earlier process.
+    When it closes, remote jobs go on at their provider, local ones stop at a checkpoint, and the next `Broker` goes on
+    with both.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        drive: bool = True,
+        report: Report = _silent,
+        **overrides: Any,
+    ) -> None:
+        """Choose the settings; nothing is opened yet.
+
+        Args:
+            settings: All settings; loaded from flags, environment and `broker.toml` when None.
+            drive: Drive jobs. With False it only reads and writes the store.
+            report: Receives (text, done, total) of long steps such as uploads.
+            overrides: Settings by name, stronger than every other source.
+        """
+        self._given = settings
+        self._overrides = overrides
+        self._drive = drive
+        self._report = report
+        self._stack = AsyncExitStack()
+        self._scheduler: Scheduler | None = None
+        self._scheduler_scope = CancelScope()
+        self._watcher = Watcher()
+
+    # --- opening and closing ----------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the store and, with `drive`, begin to drive."""
+        from broker.jobs.artifacts import Artifacts
+        from broker.jobs.store import open_store
+
+        self.settings: Settings = self._given or _load(self._overrides)
+        self.data_dir: Path = self.settings.data_dir
+        self._artifacts: Artifacts = await blocking(Artifacts, self.data_dir / "artifacts")
+        self._store: Store = await blocking(open_store, self.settings.store_url)
+        self._stack.callback(self._store.close)
+        self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
+        self._open_accounts()
+        if self._drive:
+            self._start_scheduler()
+        return self
+
+    def _open_accounts(self) -> None:
+        from broker.catalog import Catalog
+        from broker.providers.accounts import Accounts
+        from broker.worker.pool import WorkerPool
+
+        self.catalog = Catalog.load(self.settings.catalog_path)
+        self.workers: WorkerPool = WorkerPool(self.data_dir, self._tasks, device=self.settings.device)
+        self.accounts: Accounts = Accounts(
+            settings=self.settings,
+            catalog=self.catalog,
+            artifacts=self._artifacts,
+            store=self._store,
+            workers=self.workers,
+            tasks=self._tasks,
+            report=self._report,
+        )
+
+    def _start_scheduler(self) -> None:
+        from broker.scheduler import Scheduler
+        from broker.scheduler.parts import Parts
+
+        parts = Parts(
+            store=self._store,
+            accounts=self.accounts,
+            artifacts=self._artifacts,
+            workers=self.workers,
+            settings=self.settings,
+            data_dir=self.data_dir,
+            changed=self._watcher.poke,
+        )
+        self._scheduler = Scheduler(parts, lease_s=self.settings.lease_s)
+        self._tasks.start_soon(self._run_scheduler, self._scheduler)
+
+    async def _run_scheduler(self, scheduler: Scheduler) -> None:
+        with self._scheduler_scope:
+            await scheduler.run()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Stop driving, let local work reach a checkpoint, give the leases back."""
+        try:
+            with CancelScope(shield=True):
+                self._scheduler_scope.cancel()
+                await self.accounts.aclose()
+                await self.workers.aclose()
+            if error is None:
+                self._tasks.cancel_scope.cancel()
+            return await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            raise _plain(group) from group
+
+    # --- submitting -------------------------------------------------------------------------------------------------
+
+    async def plan(self, request: ExperimentRequest) -> Plan:
+        """Read, check and price a request; store and send nothing.
+
+        Args:
+            request: What is wanted.
+
+        Raises:
+            DataError: Bad rows, with file and line.
+            SpecError: Every other problem, all at once.
+        """
+        planner = Planner(
+            settings=self.settings, store=self._store, artifacts=self._artifacts, accounts=self.accounts
+        )
+        return await planner.plan(request)
+
+    async def start(self, plan: Plan) -> list[Job]:
+        """Store the jobs of a plan, all or none, with their money reserved.
+
+        Args:
+            plan: From `plan`.
+
+        Returns:
+            The new jobs and those reused, tuning jobs first.
+
+        Raises:
+            BudgetError: The reservations would pass the budget.
+        """
+        await self._make_sandbox(plan)
+        await blocking(self._store.add_experiment, plan.experiment)
+        jobs = await blocking(self._store.add_jobs, plan.experiment.name, [planned.job for planned in plan.jobs])
+        if self._scheduler is not None:
+            self._scheduler.poke()
+        return sorted([*plan.reused, *jobs], key=lambda job: job.kind is not JobKind.TUNE)
+
+    async def submit(
+        self,
+        *,
+        provider: str | None = None,
+        train: str | Path | None = None,
+        validation: str | Path | None = None,
+        model: str | None = None,
+        method: Method | str = Method.SFT,
+        experiment: str | None = None,
+        seed: int = 713,
+        suffix: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        metrics: Sequence[str] | None = None,
+        encoder: str | None = None,
+        decoding: Decoding | None = None,
+        split: float | None = None,
+        budget_usd: float | None = None,
+        again: bool = False,
+        **parameters: ParameterValue,
+    ) -> Job:
+        """Tune one model and judge it, beside its base, on the validation set.
+
+        Args:
+            provider: The account; `[defaults] provider` of the settings when None.
+            train: Training rows: a file, or `hf:NAME[:split]`.
+            validation: Validation rows, likewise; without them (and without `split`) nothing is judged.
+            model: The base; the account's default when None.
+            method: `sft` or `dpo`.
+            experiment: Name of the experiment; made from the validation set when None.
+            seed: Seed of the training.
+            suffix: Your own words in the tuned model's name.
+            metadata: Your own key/value pairs.
+            metrics: Names of metrics.
+            encoder: Sentence encoder of the similarity metric.
+            decoding: How answers are drawn.
+            split: Share of the training rows to hold out for validation.
+            budget_usd: Most that the experiment may reserve and spend.
+            again: Make a new job even if the same one exists.
+            parameters: Hyperparameters by name, such as `epochs=3, precision="int8"`.
+
+        Returns:
+            The tuning job: the same one as before if it exists and `again` is False.
+
+        Raises:
+            UserError: Bad input, with place and fix.
+        """
+        request = self.request(
+            provider=provider,
+            train=str(train) if train is not None else None,
+            validation=str(validation) if validation is not None else None,
+            model=model,
+            method=Method(method),
+            experiment=experiment,
+            seed=seed,
+            suffix=suffix,
+            metadata=metadata or {},
+            metrics=tuple(metrics) if metrics is not None else None,
+            encoder=encoder,
+            decoding=decoding,
+            split=split,
+            budget_usd=budget_usd,
+            again=again,
+            parameters=parameters,
+        )
+        return (await self.start(await self.plan(request)))[0]
+
+    def request(
+        self,
+        *,
+        provider: str | None,
+        train: str | None,
+        validation: str | None,
+        metrics: tuple[str, ...] | None = None,
+        decoding: Decoding | None = None,
+        experiment: str | None = None,
+        encoder: str | None = None,
+        split: float | None = None,
+        budget_usd: float | None = None,
+        again: bool = False,
+        allow_overlap: bool = False,
+        evaluate: bool = True,
+        **tuning: Any,
+    ) -> ExperimentRequest:
+        """Fill a one-job request from the settings; name every flag that is missing.
+
+        Raises:
+            UserError: A flag is missing; the message names all of them.
+        """
+        defaults = self.settings.defaults
+        provider, train = provider or defaults.provider, train or defaults.train
+        validation = validation or (None if split is not None else defaults.validation)
+        judged = evaluate and (validation is not None or split is not None)
+        given = {"--provider": provider, "--train": train, "--validation": judged or not evaluate}
+        missing = [flag for flag, value in given.items() if not value]
+        if missing:
+            fix = "give them, or set them in [defaults] of broker.toml"
+            alone = " (or --split 0.1, or --no-evaluate)" if "--validation" in missing else ""
+            raise UserError(f"missing: {', '.join(missing)}{alone}", fix=fix)
+        assert provider is not None
+        assert train is not None
+        request = ExperimentRequest(
+            name=experiment,
+            validation=validation if evaluate else None,
+            split=split if evaluate else None,
+            tunings=(TuneRequest(provider=provider, train=train, **tuning),),
+            decoding=decoding or Decoding(),
+            encoder=encoder,
+            budget_usd=budget_usd,
+            again=again,
+            allow_overlap=allow_overlap,
+        )
+        chosen = metrics if metrics is not None else defaults.metrics
+        return request if chosen is None else _with_metrics(request, chosen)
+
+    async def run(self, recipe: Path | str | Recipe, *, again: bool = False) -> Plan:
+        """Start an experiment from a recipe; `wait` for its jobs, or `watch` them.
+
+        Args:
+            recipe: A TOML file, or a recipe already read.
+            again: Make new jobs even if the same ones exist.
+        """
+        read = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
+        plan = await self.plan(read.request(again=again))
+        await self.start(plan)
+        return plan
+
+    async def _make_sandbox(self, plan: Plan) -> None:
+        """Make the offline models that a plan needs, once."""
+        specs = [planned.job.spec for planned in plan.jobs]
+        models = {getattr(spec, "model", None) for spec in specs}
+        names = {model.name if isinstance(model, ModelRef) else model for model in models}
+        encoders = {getattr(spec, "encoder", None) for spec in specs}
+        if "sandbox" in names:
+            await self.build_sandbox()
+        if "sandbox-encoder" in encoders:
+            await self.build_sandbox(encoder=True)
+
+    async def build_sandbox(self, *, encoder: bool = False, rebuild: bool = False) -> Path:
+        """Make the sandbox model (or its sentence encoder) when it is missing.
+
+        Args:
+            encoder: The sentence encoder rather than the chat model.
+            rebuild: Make it anew.
+
+        Returns:
+            Its folder.
+        """
+        from broker.sandbox.making import ensure_encoder, ensure_model
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            text = "making the sandbox encoder" if encoder else "making the sandbox model"
+            if "step" in event and "total_steps" in event:
+                self._report(text, int(event["step"]), int(event["total_steps"]))
+
+        ensure = ensure_encoder if encoder else ensure_model
+        return await ensure(self.settings.cache_dir, self.workers, on_event, rebuild=rebuild)
+
+    # --- following --------------------------------------------------------------------------------------------------
+
+    async def watch(
+        self, jobs: Job | str | Iterable[Job | str] | None = None, *, experiment: str | None = None, after: int = 0
+    ) -> AsyncIterator[Event]:
+        """Yield the events of jobs as they are stored, old ones first, until all of them rest.
+
+        Args:
+            jobs: One or several jobs, or None for all (of the experiment).
+            experiment: Only jobs of this experiment.
+            after: Only events with a greater `seq`.
+        """
+        ids = _ids(jobs) if jobs is not None else None
+        if ids is not None:
+            ids = [(await self.job(job_id)).id for job_id in ids]
+        async for event in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=after):
+            yield event
+
+    async def wait(self, jobs: Job | str | Iterable[Job | str] | None = None, *, experiment: str | None = None) -> list[Job]:
+        """Wait until jobs rest; return them as they are then."""
+        ids = _ids(jobs) if jobs is not None else None
+        async for _ in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=-1):
+            pass
+        if ids is None:
+            return await self.jobs(experiment=experiment)
+        return [await self.job(job_id) for job_id in ids]
+
+    async def job(self, job_id: str) -> Job:
+        """Return one job by its id or a unique beginning of it."""
+        return await blocking(self._store.job, job_id)
+
+    async def jobs(self, **filters: Any) -> list[Job]:
+        """Return jobs; filters as in `Store.jobs`."""
+        return await blocking(self._store.jobs, **filters)
+
+    async def events(self, job_id: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Return stored events, oldest first."""
+        return await blocking(self._store.events, job_id, after=after, limit=limit)
+
+    async def cancel(self, job: Job | str) -> Job:
+        """Ask for the end of a job (and of the evaluations that wait for it); whoever drives it acts on it."""
+        target = await self.job(_ids(job)[0])
+        for waiting in await self.jobs(experiment=target.experiment, kinds=[JobKind.EVALUATE]):
+            if target.id in waiting.depends_on and not waiting.terminal:
+                await self._wish(waiting.id, Wish.CANCEL)
+        return await self._wish(target.id, Wish.CANCEL)
+
+    async def pause(self, job: Job | str) -> Job:
+        """Ask for a pause of a job."""
+        return await self._wish(_ids(job)[0], Wish.PAUSE)
+
+    async def resume(self, job: Job | str) -> Job:
+        """Go on with a paused job, or begin a failed, cancelled or lost one anew (with the evaluations that wait for it)."""
+        record = await self.job(_ids(job)[0])
+        if record.state is State.PAUSED:
+            return await self._wish(record.id, Wish.RESUME)
+        if record.state in (State.FAILED, State.CANCELLED, State.LOST):
+            restarted = await blocking(self._store.restart, record.id)
+            for waiting in await self.jobs(experiment=record.experiment, kinds=[JobKind.EVALUATE]):
+                if record.id in waiting.depends_on and waiting.state in (State.FAILED, State.CANCELLED):
+                    await blocking(self._store.restart, waiting.id)
+            self._poke()
+            return restarted
+        return record
+
+    async def adopt(self, provider: str, remote_id: str, *, job: str | None = None) -> Job:
+        """Take over a job that exists at a provider.
+
+        Args:
+            provider: The account.
+            remote_id: The provider's own id.
+            job: The `lost` job that it is.
+
+        Raises:
+            UserError: The provider does not know it, or the job is not lost.
+        """
+        handle = Handle(provider=provider, id=remote_id)
+        statuses = await self.accounts.get(provider).poll([handle])
+        if remote_id not in statuses:
+            raise UnknownNameError(f"{provider!r} does not know a job {remote_id!r}", fix="check the id and the account")
+        if job is None:
+            raise UserError("name the lost job that it is", where="--job", fix="broker jobs --state lost")
+        record = await blocking(self._store.settle, job, State.RUNNING, handle=handle, note="adopted")
+        self._poke()
+        return record
+
+    async def _wish(self, job_id: str, wish: Wish) -> Job:
+        record = await blocking(self._store.job, job_id)
+        if record.terminal:
+            return record
+        record = await blocking(self._store.wish, record.id, wish)
+        self._poke()
+        return record
+
+    def _poke(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.poke()
+
+    # --- results ----------------------------------------------------------------------------------------------------
+
+    async def experiment(self, name: str | None = None) -> Experiment:
+        """Return an experiment by name, or the newest."""
+        if name is not None:
+            return await blocking(self._store.experiment, name)
+        found = await blocking(self._store.experiments)
+        if not found:
+            raise UnknownNameError("there are no experiments yet", fix="broker submit --help")
+        return found[0]
+
+    async def experiments(self) -> list[Experiment]:
+        """Return all experiments, newest first."""
+        return await blocking(self._store.experiments)
+
+    async def results(self, experiment: str | None = None, *, all_pairs: bool = False) -> ResultsTable:
+        """Return the table of an experiment: every model on the same validation set.
+
+        Args:
+            experiment: Its name; the newest when None.
+            all_pairs: Compare every pair of models, not only each with its base and with the best.
+        """
+        from broker.results import build_table
+
+        found = await self.experiment(experiment)
+        jobs = await self._jobs_of(found.name)
+        evaluations = await blocking(self._evaluations, jobs)
+        return await blocking(build_table, found, jobs, evaluations, all_pairs=all_pairs)
+
+    async def _jobs_of(self, experiment: str) -> list[Job]:
+        """Return an experiment's jobs and the tuning jobs of others that it judges."""
+        jobs = await self.jobs(experiment=experiment)
+        known = {job.id for job in jobs}
+        judged = [getattr(job.spec, "tune_job", None) for job in jobs]
+        others = [await self.job(job_id) for job_id in judged if job_id is not None and job_id not in known]
+        return [*others, *jobs]
+
+    def _evaluations(self, jobs: Sequence[Job]) -> dict[str, EvaluationResult]:
+        from broker.evaluation import load_result
+        from broker.scheduler.evaluating import evaluation_folder
+
+        done = [job for job in jobs if job.kind is JobKind.EVALUATE and job.state is State.SUCCEEDED]
+        return {job.id: load_result(evaluation_folder(self.data_dir, job.id)) for job in done}
+
+    # --- models -----------------------------------------------------------------------------------------------------
+
+    async def models(self) -> list[tuple[str, ModelRef, str | None]]:
+        """Return (alias, model, job id) of every model that jobs made."""
+        return await blocking(self._store.models)
+
+    async def model(self, name: str) -> ModelRef:
+        """Find a model by alias, by the id of the job that made it, or as `provider:name`.
+
+        Raises:
+            UnknownNameError: Nobody knows it.
+        """
+        for alias, model, job_id in await self.models():
+            if name in (alias, job_id, model.name):
+                return model
+        if name == "sandbox":
+            return ModelRef(provider="local", name="sandbox")
+        account, _, rest = name.partition(":")
+        if rest and account in self.settings.account_names():
+            return ModelRef(provider=account, name=self.accounts.get(account).pin(rest))
+        record = await self.job(name)
+        if record.model is None:
+            raise UnknownNameError(f"the job {record.id} is {record.state}: it has no model", fix=f"broker watch {record.id}")
+        return record.model
+
+    async def completer(self, model: str | ModelRef) -> Completer:
+        """Return an object that asks a model."""
+        found = model if isinstance(model, ModelRef) else await self.model(model)
+        if found.name == "sandbox":
+            await self.build_sandbox()
+        return self.accounts.get(found.provider).completer(found)
+
+    async def complete(self, model: str | ModelRef, requests: Sequence[CompletionRequest]) -> list[Answer]:
+        """Ask a model and return the answers in the order of the requests."""
+        completer = await self.completer(model)
+        try:
+            answers = {answer.id: answer async for answer in completer.complete(requests)}
+        finally:
+            await completer.aclose()
+        return [answers[request.id] for request in requests]
+
+    async def chat(self, model: str | ModelRef, message: str, *, system: str | None = None, decoding: Decoding | None = None) -> str:
+        """Ask a model one question and return its answer.
+
+        Raises:
+            BrokerError: The model did not answer.
+        """
+        from broker.providers.contract import CompletionRequest
+
+        said: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
+        messages = (*said, {"role": "user", "content": message})
+        request = CompletionRequest(id="chat", messages=messages, decoding=decoding or Decoding())
+        answer = (await self.complete(model, [request]))[0]
+        if answer.failure:
+            raise BrokerError(f"the model did not answer: {answer.failure}")
+        return answer.text
+
+
+def _load(overrides: Mapping[str, Any]) -> Settings:
+    from broker.settings import load_settings
+
+    return load_settings(overrides=overrides)
+
+
+def _ids(jobs: Job | str | Iterable[Job | str]) -> list[str]:
+    if isinstance(jobs, Job | str):
+        jobs = [jobs]
+    return [job.id if isinstance(job, Job) else job for job in jobs]
+
+
+def _with_metrics(request: ExperimentRequest, metrics: Sequence[str]) -> ExperimentRequest:
+    from dataclasses import replace
+
+    return replace(request, metrics=tuple(metrics))
+
+
+def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error of a group of one; a group says less to a person."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,377 @@
+"""Turns a request into a plan: everything read, checked and priced, nothing stored and nothing sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
+from broker.errors import DataError, Problem, SpecError
+from broker.jobs.blocking import blocking
+from broker.jobs.ids import new_job_id
+from broker.jobs.records import Experiment, Job, NewJob
+from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, PromptPolicy, TuneSpec
+from broker.jobs.states import JobKind, State
+from broker.providers.contract import Estimate, Provider
+
+if TYPE_CHECKING:
+    from broker.jobs.artifacts import Artifacts
+    from broker.jobs.rows import Dataset
+    from broker.jobs.store.protocol import Store
+    from broker.providers.accounts import Accounts
+    from broker.settings import Settings
+
+# What an answer takes when nobody knows better, tokens; half of the limit is reserved at most.
+_ANSWER_TOKENS = 160
+# So many of an account's newest jobs are compared with a new one.
+_REUSE_LOOK = 2000
+_DEAD = frozenset({State.FAILED, State.CANCELLED, State.LOST})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJob:
+    """A job that would be stored, with its price."""
+
+    job: NewJob
+    kind: JobKind
+    estimate: Estimate
+    paid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a request comes to.
+
+    Attributes:
+        experiment: Where the jobs go.
+        jobs: The new jobs, tuning first.
+        reused: Jobs that exist already and are the same.
+        warnings: What is not wrong but should be known.
+        validation: The frozen set, if anything is evaluated.
+    """
+
+    experiment: Experiment
+    jobs: tuple[PlannedJob, ...]
+    reused: tuple[Job, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    validation: DatasetRef | None = None
+
+    @property
+    def low_usd(self) -> float:
+        """Return the least that it will cost."""
+        return sum(planned.estimate.low_usd for planned in self.jobs)
+
+    @property
+    def high_usd(self) -> float:
+        """Return the most that it will cost; so much is reserved."""
+        return sum(planned.estimate.high_usd for planned in self.jobs)
+
+    @property
+    def paid(self) -> bool:
+        """Say whether anything of it costs money."""
+        return any(planned.paid for planned in self.jobs)
+
+
+@dataclass(slots=True)
+class _Draft:
+    jobs: list[PlannedJob] = field(default_factory=list)
+    reused: list[Job] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    datasets: dict[str, tuple[Dataset, DatasetRef]] = field(default_factory=dict)
+    bases: list[ModelRef] = field(default_factory=list)
+
+
+class Planner:
+    """Makes plans."""
+
+    def __init__(self, *, settings: Settings, store: Store, artifacts: Artifacts, accounts: Accounts) -> None:
+        """Keep what a plan is made with.
+
+        Args:
+            settings: Defaults and accounts.
+            store: Knows earlier jobs.
+            artifacts: Receives the data sets (content-addressed, so nothing is lost if the plan is dropped).
+            accounts: The providers.
+        """
+        self._settings = settings
+        self._store = store
+        self._artifacts = artifacts
+        self._accounts = accounts
+
+    async def plan(self, request: ExperimentRequest) -> Plan:
+        """Read, check and price everything.
+
+        Args:
+            request: What is wanted.
+
+        Returns:
+            The plan.
+
+        Raises:
+            DataError: Bad rows, with file and line.
+            SpecError: Every other problem, all at once.
+            UnknownNameError: An account that nobody knows.
+        """
+        draft = _Draft()
+        validation = await self._validation(request, draft)
+        experiment = self._experiment(request, validation)
+        trained: list[tuple[str, TuneSpec]] = []
+        for tuning in request.tunings:
+            trained.append(await self._tuning(tuning, request, draft, validation))
+        if validation is not None:
+            await self._evaluations(request, experiment, validation, trained, draft)
+        self._raise(draft)
+        warnings = [problem for problem in draft.problems if problem.severity != "error"]
+        overlap = any(problem.where.startswith("overlap") for problem in warnings)
+        if overlap:
+            experiment = replace(experiment, notes={**experiment.notes, "overlap": "validation prompts are in the training data"})
+        return Plan(
+            experiment=experiment,
+            jobs=tuple(draft.jobs),
+            reused=tuple(draft.reused),
+            warnings=tuple(warnings),
+            validation=validation,
+        )
+
+    # --- data -------------------------------------------------------------------------------------------------------
+
+    async def _validation(self, request: ExperimentRequest, draft: _Draft) -> DatasetRef | None:
+        if request.validation is not None:
+            return (await self._dataset(request.validation, draft))[1]
+        if request.split is None or not request.tunings:
+            return None
+        return await self._hold_out(request.tunings[0].train, request, draft)
+
+    async def _hold_out(self, source: str, request: ExperimentRequest, draft: _Draft) -> DatasetRef:
+        """Split one training source; the same seed gives the same rows again."""
+        from broker.jobs.datasets import split, store_dataset
+
+        dataset, _ = await self._dataset(source, draft)
+        assert request.split is not None
+        train, held_out = split(dataset, fraction=request.split, seed=request.tunings[0].seed)
+        train_ref = await blocking(store_dataset, train, self._artifacts)
+        draft.datasets[source] = (train, train_ref)
+        return await blocking(store_dataset, held_out, self._artifacts)
+
+    async def _dataset(self, source: str, draft: _Draft) -> tuple[Dataset, DatasetRef]:
+        from broker.jobs.datasets import read_source, store_dataset
+
+        if source not in draft.datasets:
+            token = self._settings.hf_token
+            secret = token.get_secret_value() if token else None
+            dataset = await to_thread.run_sync(partial(read_source, source, token=secret))
+            ref = await to_thread.run_sync(partial(store_dataset, dataset, self._artifacts))
+            draft.datasets[source] = (dataset, ref)
+        return draft.datasets[source]
+
+    # --- tuning -----------------------------------------------------------------------------------------------------
+
+    async def _tuning(
+        self, tuning: TuneRequest, request: ExperimentRequest, draft: _Draft, validation: DatasetRef | None
+    ) -> tuple[str, TuneSpec]:
+        provider = self._accounts.get(tuning.provider)
+        dataset, ref = await self._dataset(tuning.train, draft)
+        spec = TuneSpec(
+            provider=tuning.provider,
+            model=self._model_name(provider, tuning.model),
+            train=ref,
+            method=tuning.method,
+            parameters=dict(tuning.parameters),
+            seed=tuning.seed,
+            suffix=tuning.suffix,
+            metadata=dict(tuning.metadata),
+        )
+        draft.problems += provider.check(spec)
+        if validation is not None:
+            draft.problems += await self._overlaps(dataset, ref, validation, allow=request.allow_overlap)
+        same = None if request.again else await self._same_job(spec)
+        if same is not None:
+            draft.reused.append(same)
+            return same.id, spec
+        job_id = new_job_id(JobKind.TUNE)
+        estimate = provider.estimate(spec)
+        job = NewJob(
+            id=job_id, spec=spec, label=tuning.label, priority=tuning.priority, reserved_usd=estimate.high_usd
+        )
+        paid = provider.capabilities.paid
+        draft.jobs.append(PlannedJob(job=job, kind=JobKind.TUNE, estimate=estimate, paid=paid))
+        return job_id, spec
+
+    def _model_name(self, provider: Provider, given: str | None) -> str:
+        name = given or self._settings.default_model(provider.name) or provider.capabilities.default_model
+        return provider.pin(name)
+
+    async def _overlaps(self, train: Dataset, ref: DatasetRef, validation: DatasetRef, *, allow: bool) -> list[Problem]:
+        from broker.jobs.datasets import load_dataset, overlap
+
+        held_out = await blocking(load_dataset, validation, self._artifacts)
+        found = await to_thread.run_sync(partial(overlap, train, held_out))
+        if not found:
+            return []
+        first = "; ".join(str(item) for item in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        what = f"{len(found)} validation prompt(s) are in the training data: {first}{more}"
+        fix = "remove these rows from one of the files, or --allow-overlap (the table will say so)"
+        return [
+            Problem(
+                where=f"overlap of {ref.name} with {validation.name}",
+                what=what,
+                fix="" if allow else fix,
+                severity="warning" if allow else "error",
+            )
+        ]
+
+    async def _same_job(self, spec: TuneSpec) -> Job | None:
+        jobs = await blocking(
+            self._store.jobs, kinds=[JobKind.TUNE], providers=[spec.provider], newest_first=True, limit=_REUSE_LOOK
+        )
+        return next((job for job in jobs if job.spec == spec and job.state not in _DEAD), None)
+
+    # --- evaluation -------------------------------------------------------------------------------------------------
+
+    async def _evaluations(
+        self,
+        request: ExperimentRequest,
+        experiment: Experiment,
+        validation: DatasetRef,
+        trained: Sequence[tuple[str, TuneSpec]],
+        draft: _Draft,
+    ) -> None:
+        known = await self._known_evaluations(experiment.name)
+        wanted: list[tuple[EvaluateSpec, str]] = []
+        for asked in request.models:
+            wanted += self._asked(asked, request, validation)
+        if request.bases:
+            wanted += self._bases(trained, request, validation, draft)
+        labels = {tuning_id: tuning.label for (tuning_id, _), tuning in zip(trained, request.tunings, strict=True)}
+        for job_id, spec in trained:
+            tuned = self._evaluation(request, validation, provider=spec.provider, tune_job=job_id)
+            wanted.append((tuned, labels[job_id]))
+        for spec, label in _distinct(wanted):
+            if spec in known:
+                draft.reused.append(known[spec])
+            else:
+                self._plan_evaluation(spec, label, validation, draft)
+
+    async def _known_evaluations(self, experiment: str) -> Mapping[EvaluateSpec, Job]:
+        jobs = await blocking(self._store.jobs, experiment=experiment, kinds=[JobKind.EVALUATE])
+        return {job.spec: job for job in jobs if isinstance(job.spec, EvaluateSpec) and job.state not in _DEAD}
+
+    def _asked(
+        self, asked: ModelRequest, request: ExperimentRequest, validation: DatasetRef
+    ) -> list[tuple[EvaluateSpec, str]]:
+        provider = self._accounts.get(asked.provider)
+        model = ModelRef(
+            provider=asked.provider,
+            name=self._model_name(provider, asked.model),
+            adapter=asked.adapter,
+            precision=asked.precision,
+        )
+        return [
+            (self._evaluation(request, validation, provider=asked.provider, model=model, policy=policy), asked.label)
+            for policy in asked.policies
+        ]
+
+    def _bases(
+        self,
+        trained: Sequence[tuple[str, TuneSpec]],
+        request: ExperimentRequest,
+        validation: DatasetRef,
+        draft: _Draft,
+    ) -> list[tuple[EvaluateSpec, str]]:
+        bases = dict.fromkeys(base_of(spec, self._accounts.get(spec.provider)) for _, spec in trained)
+        draft.bases += bases
+        return [(self._evaluation(request, validation, provider=base.provider, model=base), "") for base in bases]
+
+    def _evaluation(
+        self,
+        request: ExperimentRequest,
+        validation: DatasetRef,
+        *,
+        provider: str,
+        model: ModelRef | None = None,
+        tune_job: str | None = None,
+        policy: PromptPolicy | None = None,
+    ) -> EvaluateSpec:
+        return EvaluateSpec(
+            provider=provider,
+            validation=validation,
+            model=model,
+            tune_job=tune_job,
+            policy=policy or request.policy,
+            decoding=request.decoding,
+            metrics=request.metrics,
+            encoder=request.encoder or self._settings.defaults.encoder,
+        )
+
+    def _plan_evaluation(self, spec: EvaluateSpec, label: str, validation: DatasetRef, draft: _Draft) -> None:
+        provider = self._accounts.get(spec.provider)
+        if spec.model is not None:
+            draft.problems += provider.check_model(spec.model)
+        named = spec.model or ModelRef(provider=spec.provider, name=self._tuned_base(spec, draft))
+        answer_tokens = validation.rows * min(_ANSWER_TOKENS, spec.decoding.max_tokens)
+        estimate = provider.estimate_answers(named, validation.tokens, answer_tokens)
+        depends = () if spec.tune_job is None else (spec.tune_job,)
+        job = NewJob(
+            id=new_job_id(JobKind.EVALUATE),
+            spec=spec,
+            label=label,
+            depends_on=depends,
+            reserved_usd=estimate.high_usd,
+        )
+        paid = provider.capabilities.paid and estimate.high_usd > 0
+        draft.jobs.append(PlannedJob(job=job, kind=JobKind.EVALUATE, estimate=estimate, paid=paid))
+
+    def _tuned_base(self, spec: EvaluateSpec, draft: _Draft) -> str:
+        specs: dict[str, Any] = {planned.job.id: planned.job.spec for planned in draft.jobs}
+        specs.update({job.id: job.spec for job in draft.reused})
+        base: str = specs[spec.tune_job].model
+        return f"ft:{base}" if not base.startswith("ft:") else base
+
+    # --- the whole --------------------------------------------------------------------------------------------------
+
+    def _experiment(self, request: ExperimentRequest, validation: DatasetRef | None) -> Experiment:
+        name = request.name or self._settings.defaults.experiment or _default_name(validation)
+        budget = request.budget_usd if request.budget_usd is not None else self._settings.defaults.budget_usd
+        return Experiment(
+            name=name,
+            created_at=datetime.now(UTC),
+            validation_sha256=validation.sha256 if validation else None,
+            budget_usd=budget,
+            decoding=request.decoding,
+            notes=dict(request.notes),
+        )
+
+    def _raise(self, draft: _Draft) -> None:
+        errors = list(dict.fromkeys(problem for problem in draft.problems if problem.severity == "error"))
+        if not errors:
+            return
+        if all(problem.where.startswith("overlap") for problem in errors):
+            raise DataError(errors)
+        raise SpecError(errors)
+
+
+def base_of(spec: TuneSpec, provider: Provider) -> ModelRef:
+    """Return the base model of a tuning job as it is asked: in the same precision, without the adapter."""
+    announced = {parameter.name: parameter.default for parameter in provider.capabilities.parameters}
+    precision = spec.parameters.get("precision") or announced.get("precision")
+    return ModelRef(provider=spec.provider, name=spec.model, precision=str(precision) if precision else None)
+
+
+def _default_name(validation: DatasetRef | None) -> str:
+    if validation is None:
+        return "no-validation"
+    return f"{Path(validation.name).stem}-{validation.sha256[:6]}"
+
+
+def _distinct(wanted: Sequence[tuple[EvaluateSpec, str]]) -> list[tuple[EvaluateSpec, str]]:
+    seen: dict[EvaluateSpec, str] = {}
+    for spec, label in wanted:
+        seen[spec] = seen.get(spec) or label
+    return list(seen.items())
