@@ -18,7 +18,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from broker.api import BlockingBroker, Broker, ExperimentRequest, ModelRequest, Plan, Recipe, TuneRequest, load_recipe
+    from broker.api import (
+        BlockingBroker,
+        Broker,
+        ExperimentRequest,
+        ModelRequest,
+        Plan,
+        Recipe,
+        TuneRequest,
+        load_recipe,
+    )
     from broker.errors import BrokerError
     from broker.jobs.spec import Decoding, ModelRef, PromptPolicy
 

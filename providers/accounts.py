@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +9,17 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope, current_time
 
 from broker.jobs.blocking import blocking
-from broker.jobs.store.protocol import Store
 from broker.providers.contract import Capabilities, Provider, ProviderContext
 from broker.providers.registry import open_provider
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyio.abc import TaskGroup
 
     from broker.catalog import Catalog
     from broker.jobs.artifacts import Artifacts
+    from broker.jobs.store.protocol import Store
     from broker.settings import Settings
     from broker.worker.pool import WorkerPool
 
@@ -101,14 +102,14 @@ class Accounts:
 
     def capabilities(self, name: str) -> Capabilities:
         """Return what an account can do, with the person's own figures in place of the provider's."""
-        account, settings = self._settings.account(name), self._settings
-        given = {
-            "grace_s": account.grace_s if account.grace_s is not None else settings.grace_s,
-            "poll_s": account.poll_s or settings.poll_s,
-            "concurrency": account.concurrency,
-        }
-        mine = {key: value for key, value in given.items() if value is not None}
-        return replace(self.get(name).capabilities, **mine)
+        account, settings, own = self._settings.account(name), self._settings, self.get(name).capabilities
+        graces = (account.grace_s, settings.grace_s, own.grace_s)
+        return replace(
+            own,
+            grace_s=next(grace for grace in graces if grace is not None),
+            poll_s=account.poll_s or settings.poll_s or own.poll_s,
+            concurrency=account.concurrency or own.concurrency,
+        )
 
     def names(self) -> list[str]:
         """Return the accounts opened so far."""

@@ -17,22 +17,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from broker.errors import Problem
+from anyio.abc import TaskGroup
+from pydantic import SecretStr
+
+from broker.catalog import Catalog
+from broker.jobs.artifacts import Artifacts
 from broker.jobs.records import EventKind, Handle, Intent
 from broker.jobs.spec import Decoding, Method, ModelRef, ParameterValue, TuneSpec
+from broker.settings import Account
+from broker.worker.pool import WorkerPool
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from anyio.abc import TaskGroup
-    from pydantic import SecretStr
-
-    from broker.catalog import Catalog
-    from broker.jobs.artifacts import Artifacts
-    from broker.settings import Account
-    from broker.worker.pool import WorkerPool
+    from broker.errors import Problem
 
 
 # --- what a provider can do -----------------------------------------------------------------------------------------
@@ -271,8 +270,8 @@ class Completer(Protocol):
     def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         """Yield one answer for each request, in any order, as they come.
 
-        The batches of a local model are planned over all requests given, in a fixed way, so the same call gives the same
-        text. Close the iterator (`aclosing`) to stop early.
+        The batches of a local model are planned over all requests given, in a fixed way, so the same call gives the
+        same text. Close the iterator (`aclosing`) to stop early.
         """
         ...
 
@@ -350,7 +349,7 @@ class Provider(Protocol):
         ...
 
     def check_model(self, model: ModelRef) -> list[Problem]:
-        """Return what stands against asking this model: unknown, shut down, no credentials, missing files. No network."""
+        """Return what stands against asking this model: shut down, no credentials, missing files. No network."""
         ...
 
     def estimate(self, spec: TuneSpec) -> Estimate:

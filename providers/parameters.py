@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from typing import TYPE_CHECKING
 
 from broker.errors import Problem
-from broker.jobs.spec import ParameterValue, TuneSpec
-from broker.providers.contract import Capabilities, Parameter
+
+if TYPE_CHECKING:
+    from broker.jobs.spec import ParameterValue, TuneSpec
+    from broker.providers.contract import Capabilities, Parameter
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -77,7 +80,9 @@ def _check_value(parameter: Parameter, value: ParameterValue) -> list[Problem]:
     if parameter.choices:
         given = value if isinstance(value, tuple | list) else (value,)
         if any(item not in parameter.choices for item in given):
-            return [Problem(where=where, what=f"{value!r} is not offered", fix=f"one of: {', '.join(parameter.choices)}")]
+            return [
+                Problem(where=where, what=f"{value!r} is not offered", fix=f"one of: {', '.join(parameter.choices)}")
+            ]
     return _check_bounds(parameter, value)
 
 
@@ -98,4 +103,6 @@ def _check_bounds(parameter: Parameter, value: ParameterValue) -> list[Problem]:
     sign = ">" if parameter.exclusive_minimum else ">="
     bounds = [f"{sign} {low:g}"] if low is not None else []
     bounds += [f"<= {high:g}"] if high is not None else []
-    return [Problem(where=flag(parameter.name), what=f"{value!r} is out of range", fix=" and ".join(bounds) or "a number")]
+    return [
+        Problem(where=flag(parameter.name), what=f"{value!r} is out of range", fix=" and ".join(bounds) or "a number")
+    ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker.errors import MissingExtraError, UnknownNameError
-from broker.providers.contract import Provider, ProviderContext, ProviderFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.providers.contract import Provider, ProviderContext, ProviderFactory
 
 ENTRY_POINT_GROUP = "broker.providers"
 BUILT_IN: Mapping[str, str] = {

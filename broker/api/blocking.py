@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from broker.api.client import Broker
 from broker.errors import JobFailedError
-from broker.jobs.records import Event, Job
 from broker.jobs.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from broker.jobs.records import Event, Job
     from broker.results import ResultsTable
     from broker.settings import Settings
 
@@ -48,7 +49,8 @@ class BlockingJob:
     @property
     def record(self) -> Job:
         """Return the job as it is now."""
-        return self._broker.call("job", self._id)
+        record: Job = self._broker.call("job", self._id)
+        return record
 
     @property
     def state(self) -> State:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import CancelScope, create_task_group
-from anyio.abc import TaskGroup
 
 from broker.api.following import Watcher
+from broker.api.models import find_model, question
+from broker.api.offline import SANDBOX, OfflineModels
 from broker.api.planning import Plan, Planner
 from broker.api.recipe import Recipe, load_recipe
-from broker.api.request import ExperimentRequest, TuneRequest
+from broker.api.request import ExperimentRequest, one_job
+from broker.api.table import read_table
 from broker.errors import BrokerError, UnknownNameError, UserError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Event, Experiment, Handle, Job, Wish
@@ -22,7 +23,10 @@ from broker.jobs.spec import Decoding, Method, ModelRef, ParameterValue
 from broker.jobs.states import JobKind, State
 
 if TYPE_CHECKING:
-    from broker.evaluation import EvaluationResult
+    from types import TracebackType
+
+    from anyio.abc import TaskGroup
+
     from broker.jobs.artifacts import Artifacts
     from broker.jobs.store.protocol import Store
     from broker.providers.accounts import Accounts
@@ -94,6 +98,7 @@ class Broker:
         self._stack.callback(self._store.close)
         self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
         self._open_accounts()
+        self.offline = OfflineModels(self.settings.cache_dir, self.workers, self._report)
         if self._drive:
             self._start_scheduler()
         return self
@@ -162,9 +167,7 @@ class Broker:
             DataError: Bad rows, with file and line.
             SpecError: Every other problem, all at once.
         """
-        planner = Planner(
-            settings=self.settings, store=self._store, artifacts=self._artifacts, accounts=self.accounts
-        )
+        planner = Planner(settings=self.settings, store=self._store, artifacts=self._artifacts, accounts=self.accounts)
         return await planner.plan(request)
 
     async def start(self, plan: Plan) -> list[Job]:
@@ -179,7 +182,7 @@ class Broker:
         Raises:
             BudgetError: The reservations would pass the budget.
         """
-        await self._make_sandbox(plan)
+        await self.offline.make_for(planned.job.spec for planned in plan.jobs)
         await blocking(self._store.add_experiment, plan.experiment)
         jobs = await blocking(self._store.add_jobs, plan.experiment.name, [planned.job for planned in plan.jobs])
         if self._scheduler is not None:
@@ -232,7 +235,8 @@ class Broker:
         Raises:
             UserError: Bad input, with place and fix.
         """
-        request = self.request(
+        request = one_job(
+            self.settings,
             provider=provider,
             train=str(train) if train is not None else None,
             validation=str(validation) if validation is not None else None,
@@ -252,54 +256,6 @@ class Broker:
         )
         return (await self.start(await self.plan(request)))[0]
 
-    def request(
-        self,
-        *,
-        provider: str | None,
-        train: str | None,
-        validation: str | None,
-        metrics: tuple[str, ...] | None = None,
-        decoding: Decoding | None = None,
-        experiment: str | None = None,
-        encoder: str | None = None,
-        split: float | None = None,
-        budget_usd: float | None = None,
-        again: bool = False,
-        allow_overlap: bool = False,
-        evaluate: bool = True,
-        **tuning: Any,
-    ) -> ExperimentRequest:
-        """Fill a one-job request from the settings; name every flag that is missing.
-
-        Raises:
-            UserError: A flag is missing; the message names all of them.
-        """
-        defaults = self.settings.defaults
-        provider, train = provider or defaults.provider, train or defaults.train
-        validation = validation or (None if split is not None else defaults.validation)
-        judged = evaluate and (validation is not None or split is not None)
-        given = {"--provider": provider, "--train": train, "--validation": judged or not evaluate}
-        missing = [flag for flag, value in given.items() if not value]
-        if missing:
-            fix = "give them, or set them in [defaults] of broker.toml"
-            alone = " (or --split 0.1, or --no-evaluate)" if "--validation" in missing else ""
-            raise UserError(f"missing: {', '.join(missing)}{alone}", fix=fix)
-        assert provider is not None
-        assert train is not None
-        request = ExperimentRequest(
-            name=experiment,
-            validation=validation if evaluate else None,
-            split=split if evaluate else None,
-            tunings=(TuneRequest(provider=provider, train=train, **tuning),),
-            decoding=decoding or Decoding(),
-            encoder=encoder,
-            budget_usd=budget_usd,
-            again=again,
-            allow_overlap=allow_overlap,
-        )
-        chosen = metrics if metrics is not None else defaults.metrics
-        return request if chosen is None else _with_metrics(request, chosen)
-
     async def run(self, recipe: Path | str | Recipe, *, again: bool = False) -> Plan:
         """Start an experiment from a recipe; `wait` for its jobs, or `watch` them.
 
@@ -312,17 +268,6 @@ class Broker:
         await self.start(plan)
         return plan
 
-    async def _make_sandbox(self, plan: Plan) -> None:
-        """Make the offline models that a plan needs, once."""
-        specs = [planned.job.spec for planned in plan.jobs]
-        models = {getattr(spec, "model", None) for spec in specs}
-        names = {model.name if isinstance(model, ModelRef) else model for model in models}
-        encoders = {getattr(spec, "encoder", None) for spec in specs}
-        if "sandbox" in names:
-            await self.build_sandbox()
-        if "sandbox-encoder" in encoders:
-            await self.build_sandbox(encoder=True)
-
     async def build_sandbox(self, *, encoder: bool = False, rebuild: bool = False) -> Path:
         """Make the sandbox model (or its sentence encoder) when it is missing.
 
@@ -333,15 +278,7 @@ class Broker:
         Returns:
             Its folder.
         """
-        from broker.sandbox.making import ensure_encoder, ensure_model
-
-        def on_event(event: Mapping[str, Any]) -> None:
-            text = "making the sandbox encoder" if encoder else "making the sandbox model"
-            if "step" in event and "total_steps" in event:
-                self._report(text, int(event["step"]), int(event["total_steps"]))
-
-        ensure = ensure_encoder if encoder else ensure_model
-        return await ensure(self.settings.cache_dir, self.workers, on_event, rebuild=rebuild)
+        return await self.offline.build(encoder=encoder, rebuild=rebuild)
 
     # --- following --------------------------------------------------------------------------------------------------
 
@@ -361,7 +298,9 @@ class Broker:
         async for event in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=after):
             yield event
 
-    async def wait(self, jobs: Job | str | Iterable[Job | str] | None = None, *, experiment: str | None = None) -> list[Job]:
+    async def wait(
+        self, jobs: Job | str | Iterable[Job | str] | None = None, *, experiment: str | None = None
+    ) -> list[Job]:
         """Wait until jobs rest; return them as they are then."""
         ids = _ids(jobs) if jobs is not None else None
         async for _ in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=-1):
@@ -395,7 +334,7 @@ class Broker:
         return await self._wish(_ids(job)[0], Wish.PAUSE)
 
     async def resume(self, job: Job | str) -> Job:
-        """Go on with a paused job, or begin a failed, cancelled or lost one anew (with the evaluations that wait for it)."""
+        """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations."""
         record = await self.job(_ids(job)[0])
         if record.state is State.PAUSED:
             return await self._wish(record.id, Wish.RESUME)
@@ -422,7 +361,9 @@ class Broker:
         handle = Handle(provider=provider, id=remote_id)
         statuses = await self.accounts.get(provider).poll([handle])
         if remote_id not in statuses:
-            raise UnknownNameError(f"{provider!r} does not know a job {remote_id!r}", fix="check the id and the account")
+            raise UnknownNameError(
+                f"{provider!r} does not know a job {remote_id!r}", fix="check the id and the account"
+            )
         if job is None:
             raise UserError("name the lost job that it is", where="--job", fix="broker jobs --state lost")
         record = await blocking(self._store.settle, job, State.RUNNING, handle=handle, note="adopted")
@@ -463,27 +404,8 @@ class Broker:
             experiment: Its name; the newest when None.
             all_pairs: Compare every pair of models, not only each with its base and with the best.
         """
-        from broker.results import build_table
-
         found = await self.experiment(experiment)
-        jobs = await self._jobs_of(found.name)
-        evaluations = await blocking(self._evaluations, jobs)
-        return await blocking(build_table, found, jobs, evaluations, all_pairs=all_pairs)
-
-    async def _jobs_of(self, experiment: str) -> list[Job]:
-        """Return an experiment's jobs and the tuning jobs of others that it judges."""
-        jobs = await self.jobs(experiment=experiment)
-        known = {job.id for job in jobs}
-        judged = [getattr(job.spec, "tune_job", None) for job in jobs]
-        others = [await self.job(job_id) for job_id in judged if job_id is not None and job_id not in known]
-        return [*others, *jobs]
-
-    def _evaluations(self, jobs: Sequence[Job]) -> dict[str, EvaluationResult]:
-        from broker.evaluation import load_result
-        from broker.scheduler.evaluating import evaluation_folder
-
-        done = [job for job in jobs if job.kind is JobKind.EVALUATE and job.state is State.SUCCEEDED]
-        return {job.id: load_result(evaluation_folder(self.data_dir, job.id)) for job in done}
+        return await blocking(read_table, self._store, self.data_dir, found, all_pairs=all_pairs)
 
     # --- models -----------------------------------------------------------------------------------------------------
 
@@ -497,23 +419,12 @@ class Broker:
         Raises:
             UnknownNameError: Nobody knows it.
         """
-        for alias, model, job_id in await self.models():
-            if name in (alias, job_id, model.name):
-                return model
-        if name == "sandbox":
-            return ModelRef(provider="local", name="sandbox")
-        account, _, rest = name.partition(":")
-        if rest and account in self.settings.account_names():
-            return ModelRef(provider=account, name=self.accounts.get(account).pin(rest))
-        record = await self.job(name)
-        if record.model is None:
-            raise UnknownNameError(f"the job {record.id} is {record.state}: it has no model", fix=f"broker watch {record.id}")
-        return record.model
+        return await blocking(find_model, name, self._store, self.settings, self.accounts)
 
     async def completer(self, model: str | ModelRef) -> Completer:
         """Return an object that asks a model."""
         found = model if isinstance(model, ModelRef) else await self.model(model)
-        if found.name == "sandbox":
+        if found.name == SANDBOX:
             await self.build_sandbox()
         return self.accounts.get(found.provider).completer(found)
 
@@ -526,17 +437,15 @@ class Broker:
             await completer.aclose()
         return [answers[request.id] for request in requests]
 
-    async def chat(self, model: str | ModelRef, message: str, *, system: str | None = None, decoding: Decoding | None = None) -> str:
+    async def chat(
+        self, model: str | ModelRef, message: str, *, system: str | None = None, decoding: Decoding | None = None
+    ) -> str:
         """Ask a model one question and return its answer.
 
         Raises:
             BrokerError: The model did not answer.
         """
-        from broker.providers.contract import CompletionRequest
-
-        said: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
-        messages = (*said, {"role": "user", "content": message})
-        request = CompletionRequest(id="chat", messages=messages, decoding=decoding or Decoding())
+        request = question(message, system=system, decoding=decoding)
         answer = (await self.complete(model, [request]))[0]
         if answer.failure:
             raise BrokerError(f"the model did not answer: {answer.failure}")
@@ -553,12 +462,6 @@ def _ids(jobs: Job | str | Iterable[Job | str]) -> list[str]:
     if isinstance(jobs, Job | str):
         jobs = [jobs]
     return [job.id if isinstance(job, Job) else job for job in jobs]
-
-
-def _with_metrics(request: ExperimentRequest, metrics: Sequence[str]) -> ExperimentRequest:
-    from dataclasses import replace
-
-    return replace(request, metrics=tuple(metrics))
 
 
 def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from anyio import Event as Flag
 from anyio import move_on_after
 
 from broker.jobs.blocking import blocking
-from broker.jobs.records import Event
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from broker.jobs.records import Event
     from broker.jobs.store.protocol import Store
 
 # Another process may have written: look again after so many seconds without a poke.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
 from broker.errors import DataError, Problem, SpecError
+from broker.evaluation import DEFAULT_METRICS, check_metrics
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
 from broker.jobs.records import Experiment, Job, NewJob
+from broker.jobs.rows import Dataset
 from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, PromptPolicy, TuneSpec
 from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate, Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
     from broker.jobs.artifacts import Artifacts
-    from broker.jobs.rows import Dataset
     from broker.jobs.store.protocol import Store
     from broker.providers.accounts import Accounts
     from broker.settings import Settings
@@ -130,7 +132,9 @@ class Planner:
         warnings = [problem for problem in draft.problems if problem.severity != "error"]
         overlap = any(problem.where.startswith("overlap") for problem in warnings)
         if overlap:
-            experiment = replace(experiment, notes={**experiment.notes, "overlap": "validation prompts are in the training data"})
+            experiment = replace(
+                experiment, notes={**experiment.notes, "overlap": "validation prompts are in the training data"}
+            )
         return Plan(
             experiment=experiment,
             jobs=tuple(draft.jobs),
@@ -196,9 +200,7 @@ class Planner:
             return same.id, spec
         job_id = new_job_id(JobKind.TUNE)
         estimate = provider.estimate(spec)
-        job = NewJob(
-            id=job_id, spec=spec, label=tuning.label, priority=tuning.priority, reserved_usd=estimate.high_usd
-        )
+        job = NewJob(id=job_id, spec=spec, label=tuning.label, priority=tuning.priority, reserved_usd=estimate.high_usd)
         paid = provider.capabilities.paid
         draft.jobs.append(PlannedJob(job=job, kind=JobKind.TUNE, estimate=estimate, paid=paid))
         return job_id, spec
@@ -243,6 +245,7 @@ class Planner:
         trained: Sequence[tuple[str, TuneSpec]],
         draft: _Draft,
     ) -> None:
+        check_metrics(request.metrics or ())
         known = await self._known_evaluations(experiment.name)
         wanted: list[tuple[EvaluateSpec, str]] = []
         for asked in request.models:
@@ -253,11 +256,11 @@ class Planner:
         for job_id, spec in trained:
             tuned = self._evaluation(request, validation, provider=spec.provider, tune_job=job_id)
             wanted.append((tuned, labels[job_id]))
-        for spec, label in _distinct(wanted):
-            if spec in known:
-                draft.reused.append(known[spec])
+        for evaluation, label in _distinct(wanted):
+            if evaluation in known:
+                draft.reused.append(known[evaluation])
             else:
-                self._plan_evaluation(spec, label, validation, draft)
+                self._plan_evaluation(evaluation, label, validation, draft)
 
     async def _known_evaluations(self, experiment: str) -> Mapping[EvaluateSpec, Job]:
         jobs = await blocking(self._store.jobs, experiment=experiment, kinds=[JobKind.EVALUATE])
@@ -306,7 +309,7 @@ class Planner:
             tune_job=tune_job,
             policy=policy or request.policy,
             decoding=request.decoding,
-            metrics=request.metrics,
+            metrics=request.metrics if request.metrics is not None else DEFAULT_METRICS,
             encoder=request.encoder or self._settings.defaults.encoder,
         )
 
@@ -331,7 +334,7 @@ class Planner:
     def _tuned_base(self, spec: EvaluateSpec, draft: _Draft) -> str:
         specs: dict[str, Any] = {planned.job.id: planned.job.spec for planned in draft.jobs}
         specs.update({job.id: job.spec for job in draft.reused})
-        base: str = specs[spec.tune_job].model
+        base: str = specs[str(spec.tune_job)].model
         return f"ft:{base}" if not base.startswith("ft:") else base
 
     # --- the whole --------------------------------------------------------------------------------------------------

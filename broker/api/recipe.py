@@ -27,25 +27,40 @@ precision = "int8"
 rank = [32, 48, 64]
 ```
 
-Paths are relative to the recipe. Every key of `[[jobs]]` that is not one of the job's own is a hyperparameter.
+Paths are relative to the recipe. Every key of `[[jobs]]` that is not one of the job's own is a hyperparameter; a grid
+may also vary `model`, `train` and `seed`.
 """
 
 from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from broker.api.request import DEFAULT_METRICS, ExperimentRequest, ModelRequest, TuneRequest
+from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
 from broker.errors import Problem, SpecError
 from broker.jobs.spec import Decoding, Method, ParameterValue, PromptPolicy
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 _OWN = frozenset(
-    {"provider", "model", "train", "method", "seed", "suffix", "label", "metadata", "priority", "grid", "hyperparameters"}
+    {
+        "provider",
+        "model",
+        "train",
+        "method",
+        "seed",
+        "suffix",
+        "label",
+        "metadata",
+        "priority",
+        "grid",
+        "hyperparameters",
+    }
 )
 
 
@@ -124,7 +139,7 @@ class Recipe(_Strict):
     train: str | None = None
     validation: str | None = None
     split: float | None = Field(default=None, gt=0, lt=1)
-    metrics: tuple[str, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] | None = None
     encoder: str | None = None
     budget_usd: float | None = Field(default=None, ge=0)
     bases: bool = True
@@ -147,7 +162,10 @@ class Recipe(_Strict):
             SpecError: A policy that is not defined, a job without training rows.
         """
         problems: list[Problem] = []
-        policies = {"as-is": PromptPolicy(), **{p.name: PromptPolicy(name=p.name, system=p.system) for p in self.policies}}
+        policies = {
+            "as-is": PromptPolicy(),
+            **{p.name: PromptPolicy(name=p.name, system=p.system) for p in self.policies},
+        }
         models = [self._model(index, model, policies, problems) for index, model in enumerate(self.models)]
         tunings = [one for index, job in enumerate(self.jobs) for one in self._jobs(index, job, problems)]
         if self.policy not in policies:
@@ -255,7 +273,9 @@ def _shown(value: object) -> str:
 
 
 def _no_policy(where: str, name: str, policies: Mapping[str, PromptPolicy]) -> Problem:
-    return Problem(where=where, what=f"no policy is called {name!r}", fix=f"known: {', '.join(policies)}; add [[policies]]")
+    return Problem(
+        where=where, what=f"no policy is called {name!r}", fix=f"known: {', '.join(policies)}; add [[policies]]"
+    )
 
 
 def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from broker.errors import UserError
 from broker.jobs.spec import Decoding, Method, ParameterValue, PromptPolicy
 
-# The columns of a tone-of-voice table; others are asked for by name.
-DEFAULT_METRICS = ("length",)
+if TYPE_CHECKING:
+    from broker.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ class ExperimentRequest:
         models: Models to ask as they are.
         bases: Ask the base of every tuned model too.
         policy: Which system message tuned models (and the bases asked with them) get.
-        metrics: Names of metrics.
+        metrics: Names of metrics; the evaluation's defaults when None.
         decoding: How answers are drawn.
         encoder: Sentence encoder of the similarity metric.
         budget_usd: Most that may be reserved and spent.
@@ -90,7 +92,7 @@ class ExperimentRequest:
     models: tuple[ModelRequest, ...] = ()
     bases: bool = True
     policy: PromptPolicy = field(default_factory=PromptPolicy)
-    metrics: tuple[str, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] | None = None
     decoding: Decoding = field(default_factory=Decoding)
     encoder: str | None = None
     budget_usd: float | None = None
@@ -98,3 +100,67 @@ class ExperimentRequest:
     again: bool = False
     notes: Mapping[str, str] = field(default_factory=dict)
 
+
+def one_job(
+    settings: Settings,
+    *,
+    provider: str | None,
+    train: str | None,
+    validation: str | None,
+    evaluate: bool = True,
+    split: float | None = None,
+    experiment: str | None = None,
+    metrics: tuple[str, ...] | None = None,
+    encoder: str | None = None,
+    decoding: Decoding | None = None,
+    budget_usd: float | None = None,
+    allow_overlap: bool = False,
+    again: bool = False,
+    **tuning: Any,
+) -> ExperimentRequest:
+    """Make a request of one tuning job, filled from the settings' defaults.
+
+    Args:
+        settings: Hold the defaults.
+        provider: The account.
+        train: Training rows.
+        validation: Validation rows.
+        evaluate: Judge the model and its base.
+        split: Share of the training rows to hold out.
+        experiment: Name of the experiment.
+        metrics: Names of metrics.
+        encoder: Sentence encoder of the similarity metric.
+        decoding: How answers are drawn.
+        budget_usd: Most that may be reserved and spent.
+        allow_overlap: Go on when validation prompts are in the training rows.
+        again: Make a new job even if the same one exists.
+        tuning: Further fields of `TuneRequest`.
+
+    Raises:
+        UserError: Flags are missing; the message names all of them.
+    """
+    defaults = settings.defaults
+    provider, train = provider or defaults.provider, train or defaults.train
+    validation = validation or (None if split is not None else defaults.validation)
+    judged = evaluate and (validation is not None or split is not None)
+    missing = [
+        flag
+        for flag, given in (("--provider", provider), ("--train", train), ("--validation", judged or not evaluate))
+        if not given
+    ]
+    if missing or provider is None or train is None:
+        instead = " (or --split 0.1, or --no-evaluate)" if "--validation" in missing else ""
+        fix = "give them, or set them in [defaults] of broker.toml"
+        raise UserError(f"missing: {', '.join(missing)}{instead}", fix=fix)
+    return ExperimentRequest(
+        name=experiment,
+        validation=validation if evaluate else None,
+        split=split if evaluate else None,
+        tunings=(TuneRequest(provider=provider, train=train, **tuning),),
+        metrics=metrics if metrics is not None else defaults.metrics,
+        decoding=decoding or Decoding(),
+        encoder=encoder,
+        budget_usd=budget_usd,
+        again=again,
+        allow_overlap=allow_overlap,
+    )

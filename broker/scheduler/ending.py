@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Failure
-from broker.jobs.spec import ModelRef
 from broker.jobs.states import State, allowed
 from broker.providers.contract import Provider, RemoteState, RemoteStatus
-from broker.scheduler.parts import Held, Parts
+
+if TYPE_CHECKING:
+    from broker.jobs.spec import ModelRef
+    from broker.scheduler.parts import Held, Parts
 
 _STATES: dict[RemoteState, State] = {
     RemoteState.QUEUED: State.RUNNING,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
@@ -14,11 +12,14 @@ from broker.jobs.blocking import blocking
 from broker.jobs.records import Failure, Job, Wish
 from broker.jobs.spec import EvaluateSpec, ModelRef
 from broker.jobs.states import State
-from broker.providers.contract import Provider
 from broker.scheduler.parts import Held, Parts, failure_of, read_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from broker.evaluation import EvaluationResult, Progress
+    from broker.providers.contract import Provider
 
 
 def evaluation_folder(data_dir: Path, job_id: str) -> Path:
@@ -93,12 +94,12 @@ async def _ask(parts: Parts, provider: Provider, held: Held, model: ModelRef) ->
             await parts.end(
                 held,
                 State.SUCCEEDED,
-                result=result.summary(),
+                result=_numbers(result),
                 cost_usd=result.cost_usd,
             )
     except StoreError:
         raise
-    except Exception as error:  # noqa: BLE001 - a provider may raise anything; its own `classify` reads it
+    except Exception as error:  # a provider may raise anything; its own `classify` reads it
         await parts.fail(held, failure_of(read_error(provider, error)))
     if held.scope.cancelled_caught:
         await _interrupted(parts, held)
@@ -120,10 +121,31 @@ async def _evaluate(
             folder=evaluation_folder(parts.data_dir, held.job.id),
             workers=parts.workers,
             on_progress=_reporter(parts, held.job.id),
+            retry_failed=held.job.attempt > 1,
+            encoder=_encoder_folder(parts, spec),
+            label=held.job.label,
         )
     finally:
         with CancelScope(shield=True):
             await completer.aclose()
+
+
+def _encoder_folder(parts: Parts, spec: EvaluateSpec) -> str | None:
+    """Return the folder of the sandbox encoder when that is the one named; others are found by their own name."""
+    from broker.sandbox import encoder_dir
+
+    return str(encoder_dir(parts.settings.cache_dir)) if spec.encoder == "sandbox-encoder" else None
+
+
+def _numbers(result: EvaluationResult) -> dict[str, float | int | None]:
+    """Return what the job's record keeps; the rest is in its folder."""
+    numbers: dict[str, float | int | None] = {
+        "n": result.n,
+        "failed": result.failed,
+        "seconds": result.seconds,
+        "tokens_per_s": result.tokens_per_s,
+    }
+    return {**numbers, **{name: found.value for name, found in result.metrics.items()}}
 
 
 def _reporter(parts: Parts, job_id: str) -> Callable[[Progress], None]:
@@ -134,7 +156,7 @@ def _reporter(parts: Parts, job_id: str) -> Callable[[Progress], None]:
                 "rows": progress.done,
                 "total_rows": progress.total,
                 "failed": progress.failed,
-                "tokens_per_s": progress.tokens_per_s,
+                "tokens": progress.tokens,
             },
         )
 
@@ -149,5 +171,3 @@ async def _interrupted(parts: Parts, held: Held) -> None:
         await parts.end(held, State.CANCELLED)
     elif record.wish is Wish.PAUSE:
         await parts.transition(held, State.PAUSED, wish=None)
-
-

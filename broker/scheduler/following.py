@@ -114,7 +114,7 @@ class Follower:
 
     def _pause_s(self) -> float:
         base = min(_SLOWEST_S, self._capabilities.poll_s * 2 ** min(self._failures, 8))
-        return base * (0.8 + 0.4 * _jitter.random())
+        return float(base * (0.8 + 0.4 * _jitter.random()))
 
     async def _sleep(self, seconds: float | None) -> None:
         self._wake = Event()
@@ -125,7 +125,7 @@ class Follower:
         jobs = list(self._jobs.values())
         try:
             statuses = await self._provider.poll([job.handle for job in jobs])
-        except Exception as error:  # noqa: BLE001 - a failed look, read by the provider's `classify`
+        except Exception as error:  # a failed look, read by the provider's `classify`
             self._failures += 1
             await self._trouble(jobs, read_error(self._provider, error))
             return
@@ -174,7 +174,7 @@ class Follower:
         """A local run stopped by accident: start it again from its last checkpoint."""
         try:
             await self._provider.resume(job.handle)
-        except Exception as error:  # noqa: BLE001 - read by the provider's `classify`
+        except Exception as error:  # read by the provider's `classify`
             await self._parts.note_look(held, read_error(self._provider, error))
         job.raw = None
 
@@ -237,7 +237,7 @@ class Follower:
         call = self._provider.pause if asked is State.PAUSING else self._provider.cancel
         try:
             await call(job.handle)
-        except Exception as error:  # noqa: BLE001 - read by the provider's `classify`
+        except Exception as error:  # read by the provider's `classify`
             verdict = read_error(self._provider, error)
             await self._parts.note_look(held, verdict)
             if asked is State.PAUSING and verdict.advice is Advice.NEVER:
@@ -260,5 +260,5 @@ class Follower:
                 self._parts.events.append(
                     NewEvent(job_id=job.job_id, kind=event.kind, data=event.data, at=event.at, source_id=event.id)
                 )
-        except Exception as error:  # noqa: BLE001 - progress is not the state: noted, and read again next time
+        except Exception as error:  # progress is not the state: noted, and read again next time
             await self._trouble([job], read_error(self._provider, error))

@@ -6,22 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CancelScope, Event, current_time
 
 from broker.errors import BrokerError
+from broker.jobs.artifacts import Artifacts
 from broker.jobs.blocking import blocking
 from broker.jobs.records import EventKind, Failure, Job, Lease, NewEvent
 from broker.jobs.states import State
 from broker.jobs.store.protocol import Store
+from broker.providers.accounts import Accounts
 from broker.providers.contract import Advice, Provider, Verdict
-
-if TYPE_CHECKING:
-    from broker.jobs.artifacts import Artifacts
-    from broker.providers.accounts import Accounts
-    from broker.settings import Settings
-    from broker.worker.pool import WorkerPool
+from broker.settings import Settings
+from broker.worker.pool import WorkerPool
 
 # What must not be lost when the broker is told to stop is written within this time, seconds.
 PERSIST_S = 15.0

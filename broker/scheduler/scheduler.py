@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import anyio
 from anyio import CancelScope, Event, create_task_group, current_time, move_on_after
-from anyio.abc import TaskGroup
 
 from broker.errors import BrokerError, LeaseLostError, StoreError
 from broker.jobs.blocking import blocking
@@ -21,6 +20,11 @@ from broker.scheduler.evaluating import drive_evaluation
 from broker.scheduler.following import Follower
 from broker.scheduler.parts import PERSIST_S, Held, Parts, failure_of, read_error
 from broker.scheduler.tuning import drive_tuning
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.abc import TaskGroup
 
 # Driver by kind of job; says whether the job wants to be followed.
 DRIVERS: dict[JobKind, Callable[[Parts, Provider, Held], Awaitable[bool]]] = {
@@ -174,7 +178,7 @@ class Scheduler:
             self._leases.pop(held.job.id, None)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001 - one broken job must not stop its neighbours
+        except Exception as error:  # one broken job must not stop its neighbours
             await self._parts.fail(held, failure_of(read_error(None, error)))
         finally:
             del self._held[held.job.id]
@@ -217,9 +221,7 @@ class Scheduler:
     async def _renew_leases(self) -> None:
         while True:
             await anyio.sleep(self._lease_s / 3)
-            kept, lost = await blocking(
-                self._parts.store.renew, list(self._leases.values()), lease_s=self._lease_s
-            )
+            kept, lost = await blocking(self._parts.store.renew, list(self._leases.values()), lease_s=self._lease_s)
             for lease in kept:
                 self._renewed(lease)
             for lease in lost:

@@ -71,9 +71,7 @@ class Submission:
         spec = held.job.spec
         assert isinstance(spec, TuneSpec)
         now = datetime.now(UTC)
-        intent = Intent(
-            key=new_intent_key(), job_id=held.job.id, attempt=held.job.attempt, spec=spec, created_at=now
-        )
+        intent = Intent(key=new_intent_key(), job_id=held.job.id, attempt=held.job.attempt, spec=spec, created_at=now)
         held.job = await blocking(self._parts.store.record_intent, held.lease, intent)
         self._parts.changed()
         return intent
@@ -82,20 +80,22 @@ class Submission:
         """Send the creating call once; None means: look at the intent again."""
         try:
             await self._provider.prepare(intent)
-        except Exception as error:  # noqa: BLE001 - as below; nothing was sent yet
+        except Exception as error:  # as below; nothing was sent yet
             return await self._refused(read_error(self._provider, error))
         await blocking(self._parts.store.record_send, self._held.lease, intent.key)
         try:
             handle = await self._provider.submit(intent)
         except OutcomeUnknownError as error:
-            return await self._doubt(self._provider.classify(error))
-        except Exception as error:  # noqa: BLE001 - a provider may raise anything; its own `classify` reads it
+            await self._doubt(self._provider.classify(error))
+            return None
+        except Exception as error:  # a provider may raise anything; its own `classify` reads it
             verdict = read_error(self._provider, error)
         else:
             await self._keep(handle)
             return True
         if verdict.advice is Advice.UNKNOWN:
-            return await self._doubt(verdict)
+            await self._doubt(verdict)
+            return None
         await blocking(self._parts.store.record_unsent, self._held.lease, intent.key)
         return await self._refused(verdict)
 
@@ -153,7 +153,7 @@ class Submission:
             try:
                 handle = await self._provider.find(intent)
                 answered = True
-            except Exception as error:  # noqa: BLE001 - a failed look, read by the provider's `classify`
+            except Exception as error:  # a failed look, read by the provider's `classify`
                 handle, answered = None, False
                 await self._parts.note_look(self._held, read_error(self._provider, error))
             if handle is not None:
@@ -179,5 +179,5 @@ class Submission:
 
     def _backoff(self, most: float = _BACKOFF_S[1]) -> float:
         self._tries += 1
-        ceiling = min(most, _BACKOFF_S[0] * 2 ** min(self._tries, 10))
-        return ceiling * (0.5 + _jitter.random() / 2)
+        ceiling = min(most, _BACKOFF_S[0] * 2.0 ** min(self._tries, 10))
+        return float(ceiling * (0.5 + _jitter.random() / 2))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from broker.errors import ProblemsError, SpecError
 from broker.jobs.records import Failure, Wish
 from broker.jobs.spec import TuneSpec
 from broker.jobs.states import State
-from broker.providers.contract import Provider
 from broker.scheduler.parts import Held, Parts, failure_of, read_error
 from broker.scheduler.submitting import Submission
+
+if TYPE_CHECKING:
+    from broker.providers.contract import Provider
 
 _FOLLOWED = frozenset({State.RUNNING, State.PAUSING, State.CANCELLING})
 
@@ -79,7 +82,7 @@ async def _wake(parts: Parts, provider: Provider, held: Held) -> None:
     else:
         try:
             await provider.resume(handle)
-        except Exception as error:  # noqa: BLE001 - a provider may raise anything; its own `classify` reads it
+        except Exception as error:  # a provider may raise anything; its own `classify` reads it
             await parts.update(held, wish=None, look=failure_of(read_error(provider, error)))
         else:
             await parts.transition(held, State.RUNNING, wish=None)

@@ -7,16 +7,18 @@ Options of its account (`[providers.NAME] kind = "fake"`):
 | `steps` | looks until a job has succeeded (3) |
 | `list_lag` | listings for which a new job stays invisible (0) |
 | `fail` | every job fails with this code |
-| `faults` | what happens to the 1st, 2nd, … creating call: `ok`, `lost` (created, the answer never comes), `unsent` (certainly not created), `refused`, `vanished` (never arrived, but nobody knows) |
+| `faults` | what happens to the 1st, 2nd, … creating call, see below |
 | `price_usd` | price of a job (0) |
 | `grace_s` | how long a created job may stay invisible, seconds (0.2) |
 | `concurrency` | most jobs in work at once |
+
+Faults: `ok`, `lost` (created, the answer never comes), `unsent` (certainly not created), `refused`, `vanished` (never
+arrived, but nobody knows).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.errors import OutcomeUnknownError, Problem, ProviderError, RefusedError, UnavailableError
 from broker.jobs.records import EventKind, Handle, Intent
@@ -38,6 +40,9 @@ from broker.providers.contract import (
 )
 from broker.providers.fake.remote import FakeRemote
 from broker.providers.parameters import check_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 STATUSES: Mapping[str, RemoteState] = {
     "running": RemoteState.RUNNING,
