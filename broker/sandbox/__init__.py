@@ -1,1 +1,12 @@
-"""sandbox."""
+"""The offline default: a toy chat model, a toy sentence encoder and rows to tune and judge with, all made from code.
+
+Importing this package loads no torch; the building itself runs in the torch process (`broker.sandbox.build`).
+"""
+
+from __future__ import annotations
+
+from broker.sandbox.facts import Fact, Topics, facts
+from broker.sandbox.folder import encoder_dir, is_built, model_dir
+from broker.sandbox.text import Kind, preference_rows, rows
+
+__all__ = ["Fact", "Kind", "Topics", "encoder_dir", "facts", "is_built", "model_dir", "preference_rows", "rows"]
