@@ -1,0 +1,196 @@
+"""Adding jobs and looking them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, exists, func, insert, select, update
+
+from broker.errors import UnknownNameError, UserError
+from broker.jobs.codec import dump
+from broker.jobs.records import EventKind, Job, NewJob
+from broker.jobs.spec import kind_of
+from broker.jobs.states import State
+from broker.jobs.store import experiments, journal, schema
+from broker.jobs.store.database import among
+from broker.jobs.store.decoding import job_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.engine import Connection
+
+    from broker.jobs.states import JobKind
+    from broker.jobs.store.database import Transaction
+
+_JOBS = schema.jobs
+_DEPENDENCIES = schema.dependencies
+_NEAR = 1000  # how many of the newest ids are looked through for one that was meant
+_ENDED_BADLY = (State.FAILED, State.CANCELLED, State.LOST)
+# A job waits for those that it depends on, until all have succeeded or one will not.
+DECIDES = frozenset({State.SUCCEEDED, *_ENDED_BADLY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs are meant; `None` is any."""
+
+    experiment: str | None = None
+    states: Iterable[State] | None = None
+    kinds: Iterable[JobKind] | None = None
+    providers: Iterable[str] | None = None
+    handles: Iterable[str] | None = None
+    ids: Iterable[str] | None = None
+
+    def conditions(self, connection: Connection) -> list[ColumnElement[bool]]:
+        """Return the conditions for a query over `jobs`."""
+        lists = (
+            (_JOBS.c.state, self.states),
+            (_JOBS.c.kind, self.kinds),
+            (_JOBS.c.provider, self.providers),
+            (_JOBS.c.handle_id, self.handles),
+            (_JOBS.c.id, self.ids),
+        )
+        found = [among(connection, of, [str(one) for one in values]) for of, values in lists if values is not None]
+        return found if self.experiment is None else [_JOBS.c.experiment == self.experiment, *found]
+
+
+def add(tx: Transaction, experiment: str, new: Sequence[NewJob]) -> list[Job]:
+    """Store jobs as `queued`, all or none."""
+    experiments.find(tx.connection, experiment)
+    if not new:
+        return []
+    _require_order(new)
+    tx.connection.execute(insert(_JOBS), [_row_of(tx, experiment, one) for one in new])
+    numbers = _numbers(tx.connection, {one.id for one in new} | {need for one in new for need in one.depends_on})
+    needs = [
+        {"job": numbers[one.id], "needs": _known(numbers, need, one)}
+        for one in new
+        for need in dict.fromkeys(one.depends_on)
+    ]
+    if needs:
+        tx.connection.execute(insert(_DEPENDENCIES), needs)
+        weigh(tx, sorted({row["job"] for row in needs}))
+    for one in new:
+        journal.note(tx, one.id, EventKind.STATE, {"from": None, "to": State.QUEUED})
+    if any(one.reserved_usd for one in new):
+        experiments.require_budget(tx, experiment)
+    rows = tx.connection.execute(
+        select(_JOBS).where(among(tx.connection, _JOBS.c.id, [one.id for one in new]))
+    ).mappings()
+    found = {row["id"]: job_of(row) for row in rows}
+    return [found[one.id] for one in new]
+
+
+def weigh(tx: Transaction, numbers: Sequence[int]) -> None:
+    """Work out anew whether jobs wait for others.
+
+    Args:
+        tx: The transaction.
+        numbers: `seq` of the jobs.
+    """
+    mine = among(tx.connection, _JOBS.c.seq, numbers)
+    if tx.postgres:  # two that end at once must see each other's end before the last of them decides
+        tx.connection.execute(select(_JOBS.c.seq).where(mine).order_by(_JOBS.c.seq).with_for_update())
+    needed = _JOBS.alias("needed")
+    link = (
+        select(_DEPENDENCIES.c.needs)
+        .join(needed, needed.c.seq == _DEPENDENCIES.c.needs)
+        .where(_DEPENDENCIES.c.job == _JOBS.c.seq)
+    )
+    ended_badly = exists(link.where(needed.c.state.in_(_ENDED_BADLY)))
+    open_still = exists(link.where(needed.c.state != State.SUCCEEDED))
+    tx.connection.execute(update(_JOBS).where(mine).values(blocked=case((ended_badly, 0), (open_still, 1), else_=0)))
+
+
+def waiting_for(tx: Transaction, number: int) -> list[int]:
+    """Return the `seq` of the jobs that depend on one."""
+    query = select(_DEPENDENCIES.c.job).where(_DEPENDENCIES.c.needs == number)
+    return sorted(tx.connection.execute(query).scalars())
+
+
+def find(connection: Connection, id_or_prefix: str) -> Job:
+    """Return a job by its id or a unique beginning of it."""
+    return job_of(row_of(connection, id_or_prefix))
+
+
+def row_of(connection: Connection, id_or_prefix: str) -> Any:
+    """Return the row of a job by its id or a unique beginning of it."""
+    beginning = (_JOBS.c.id >= id_or_prefix) & (_JOBS.c.id < id_or_prefix + "\U0010ffff")
+    rows = connection.execute(select(_JOBS).where(beginning).order_by(_JOBS.c.id).limit(4)).mappings().all()
+    if rows and id_or_prefix and (len(rows) == 1 or rows[0]["id"] == id_or_prefix):
+        return rows[0]
+    raise _unknown(connection, id_or_prefix, [row["id"] for row in rows])
+
+
+def search(connection: Connection, wanted: Filter, *, newest_first: bool, limit: int | None, offset: int) -> list[Job]:
+    """Return the jobs that fit, by age."""
+    order = _JOBS.c.seq.desc() if newest_first else _JOBS.c.seq
+    query: Select[Any] = select(_JOBS).where(*wanted.conditions(connection)).order_by(order)
+    if limit is not None or offset:
+        # SQLite has no OFFSET without LIMIT; PostgreSQL's numbers end here.
+        query = query.limit((1 << 63) - 1 if limit is None else limit).offset(offset)
+    return [job_of(row) for row in connection.execute(query).mappings()]
+
+
+def count(connection: Connection, experiment: str | None) -> dict[State, int]:
+    """Return how many jobs are in each state that occurs."""
+    query = select(_JOBS.c.state, func.count()).group_by(_JOBS.c.state)
+    if experiment is not None:
+        query = query.where(_JOBS.c.experiment == experiment)
+    return {State(state): int(number) for state, number in connection.execute(query)}
+
+
+def _row_of(tx: Transaction, experiment: str, new: NewJob) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "kind": kind_of(new.spec),
+        "experiment": experiment,
+        "provider": new.spec.provider,
+        "state": State.QUEUED,
+        "label": tx.redactor.text(new.label),
+        "attempt": 1,
+        "priority": new.priority,
+        "reserved_usd": new.reserved_usd,
+        "earlier_usd": 0.0,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+        "depends_on": list(new.depends_on),
+        "spec": dump(new.spec),
+        "result": {},
+        "blocked": 0,
+        "leased": 0,
+    }
+
+
+def _require_order(new: Sequence[NewJob]) -> None:
+    try:
+        TopologicalSorter({one.id: set(one.depends_on) for one in new}).prepare()
+    except CycleError as error:
+        circle = " → ".join(error.args[1])
+        raise UserError(f"these jobs wait for each other: {circle}", fix="take one of the dependencies out") from None
+
+
+def _numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    query = select(_JOBS.c.id, _JOBS.c.seq).where(among(connection, _JOBS.c.id, sorted(ids)))
+    return {name: number for name, number in connection.execute(query)}
+
+
+def _known(numbers: dict[str, int], need: str, job: NewJob) -> int:
+    if need not in numbers:
+        raise UnknownNameError(f"there is no job {need!r}, which this one depends on", where=job.id)
+    return numbers[need]
+
+
+def _unknown(connection: Connection, wanted: str, several: list[str]) -> UnknownNameError:
+    if several:
+        shown = ", ".join(several[:3]) + (", …" if len(several) > 3 else "")
+        return UnknownNameError(f"{wanted!r} begins the ids of several jobs: {shown}", fix="type more of the id")
+    newest = connection.execute(select(_JOBS.c.id).order_by(_JOBS.c.seq.desc()).limit(_NEAR)).scalars().all()
+    near = get_close_matches(wanted, newest, n=1)
+    hint = f"did you mean {near[0]}?" if near else "see `broker jobs` for those that exist"
+    return UnknownNameError(f"there is no job {wanted!r}", fix=hint)

@@ -1,0 +1,49 @@
+"""The clocks of a store: one for people (UTC), one for leases that nobody can set."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _elapsed_s() -> float:
+    """Return seconds since the machine started, the same in all its processes; goes on while it sleeps where it can."""
+    source = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if source is None else time.clock_gettime(source)
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""  # then a lease from before a restart ends when its times do not fit the new clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Where an embedded store takes its times from. With PostgreSQL both come from the server instead.
+
+    All processes that share an SQLite store run on one machine (WAL needs shared memory), so leases are measured on the
+    machine's own count of seconds: setting the wall clock a day forth or back moves no lease.
+
+    Attributes:
+        now: The time for people (UTC).
+        elapsed: Seconds on the lease clock.
+        boot: Changes when the lease clock starts anew; leases of another boot have expired.
+    """
+
+    now: Callable[[], datetime] = _utc_now
+    elapsed: Callable[[], float] = _elapsed_s
+    boot: Callable[[], str] = _boot_id

@@ -1,0 +1,166 @@
+"""Who drives which job: claims, renewals, and the check of every write that needs the right to drive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Float, Integer, bindparam, delete, insert, literal, or_, select, text, update
+from sqlalchemy import String as Text
+
+from broker.errors import LeaseLostError
+from broker.jobs.records import Job, Lease
+from broker.jobs.store import schema
+from broker.jobs.store.database import among
+from broker.jobs.store.decoding import job_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.engine import Connection
+
+    from broker.jobs.store.catalogue import Filter
+    from broker.jobs.store.database import Transaction
+
+_JOBS = schema.jobs
+_LEASES = schema.leases
+# Literals, not parameters: only then does SQLite see that the partial index fits.
+_FREE = text("drivable = 1 AND leased = 0")
+_DRIVABLE = text("drivable = 1")
+_ORDER = (_JOBS.c.priority.desc(), _JOBS.c.seq)
+# A lease that begins this far in the future was not written by the clock we read: it has expired.
+_AHEAD_S = 1.0
+_HELD = (
+    select(_JOBS)
+    .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
+    .where(_LEASES.c.token == bindparam("token"), _JOBS.c.id == bindparam("id"))
+)
+_HELD_LOCKED = _HELD.with_for_update(of=[_JOBS, _LEASES])
+
+
+def held(tx: Transaction, lease: Lease) -> Any:
+    """Return the row of a job that may be driven.
+
+    Raises:
+        LeaseLostError: Somebody else holds the job now, or nobody.
+    """
+    statement = _HELD_LOCKED if tx.postgres else _HELD
+    row = tx.connection.execute(statement, {"token": lease.token, "id": lease.job_id}).mappings().one_or_none()
+    if row is None:
+        raise LeaseLostError(
+            "somebody else drives this job now; nothing was changed",
+            where=lease.job_id,
+            fix="nothing to mend: whoever holds the job goes on with it",
+        )
+    return row
+
+
+def claim(tx: Transaction, owner: str, lease_s: float, limit: int, wanted: Filter) -> list[tuple[Job, Lease]]:
+    """Take the leases of jobs that want driving, highest priority first, then oldest."""
+    conditions = wanted.conditions(tx.connection)
+    candidates = [*_free(tx, limit, conditions), *_expired(tx, limit, conditions)]
+    chosen = sorted(candidates, key=lambda one: (-one.priority, one.seq))[:limit]
+    stale = {one.token: one.seq for one in chosen if one.token is not None}
+    taken = _take(tx, list(stale)) if stale else set[int]()
+    numbers = [one.seq for one in chosen if one.token is None or one.seq in taken]
+    if not numbers:
+        return []
+    tokens = _grant(tx, owner, lease_s, numbers)
+    rows = tx.connection.execute(select(_JOBS).where(among(tx.connection, _JOBS.c.seq, numbers)).order_by(*_ORDER))
+    expires = tx.now + timedelta(seconds=lease_s)
+    return [
+        (job_of(row), Lease(job_id=row["id"], owner=owner, token=tokens[row["seq"]], expires_at=expires))
+        for row in rows.mappings()
+    ]
+
+
+def renew(tx: Transaction, leases: Sequence[Lease], lease_s: float) -> tuple[list[Lease], list[Lease]]:
+    """Extend leases; return (those still held, those lost)."""
+    mine = among(tx.connection, _LEASES.c.token, [lease.token for lease in leases])
+    if tx.postgres:  # always in one order: two brokers never wait for each other
+        tx.connection.execute(select(_LEASES.c.token).where(mine).order_by(_LEASES.c.token).with_for_update())
+    changed = update(_LEASES).where(mine).values(since=tx.elapsed, until=tx.elapsed + lease_s)
+    kept = set(tx.connection.execute(changed.returning(_LEASES.c.token)).scalars())
+    expires = tx.now + timedelta(seconds=lease_s)
+    still = [replace(lease, expires_at=expires) for lease in leases if lease.token in kept]
+    return still, [lease for lease in leases if lease.token not in kept]
+
+
+def release(tx: Transaction, leases: Sequence[Lease]) -> None:
+    """Give leases back; those that are lost stay as they are."""
+    mine = among(tx.connection, _LEASES.c.token, [lease.token for lease in leases])
+    link = select(_JOBS.c.seq).join(_LEASES, _LEASES.c.job == _JOBS.c.seq).where(mine).order_by(_JOBS.c.seq)
+    tx.connection.execute(tx.locked(link, _JOBS)).close()
+    _free_up(tx, mine)
+
+
+def revoke(tx: Transaction, number: int) -> None:
+    """Take a job from whoever drives it: a person has decided otherwise."""
+    _free_up(tx, _LEASES.c.job == number)
+
+
+def wished(connection: Connection, owner: str) -> list[Job]:
+    """Return the jobs of an owner that have a wish."""
+    query = (
+        select(_JOBS)
+        .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
+        .where(_JOBS.c.wish.is_not(None), _LEASES.c.owner == owner)
+        .order_by(_JOBS.c.seq)
+    )
+    return [job_of(row) for row in connection.execute(query).mappings()]
+
+
+def _free_up(tx: Transaction, condition: ColumnElement[bool]) -> None:
+    gone = tx.connection.execute(delete(_LEASES).where(condition).returning(_LEASES.c.job)).scalars().all()
+    if gone:
+        tx.connection.execute(update(_JOBS).where(among(tx.connection, _JOBS.c.seq, gone)).values(leased=0))
+
+
+def _free(tx: Transaction, limit: int, conditions: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
+    none = literal(None, Integer).label("token")
+    query = select(_JOBS.c.seq, _JOBS.c.priority, none).where(_FREE, *conditions).order_by(*_ORDER).limit(limit)
+    return tx.connection.execute(tx.locked(query, _JOBS, skip=True)).all()
+
+
+def _expired(tx: Transaction, limit: int, conditions: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
+    query = (
+        select(_JOBS.c.seq, _JOBS.c.priority, _LEASES.c.token)
+        .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
+        .where(_has_expired(tx), _DRIVABLE, *conditions)
+        .order_by(*_ORDER)
+        .limit(limit)
+    )
+    return tx.connection.execute(tx.locked(query, _JOBS, skip=True)).all()
+
+
+def _has_expired(tx: Transaction) -> ColumnElement[bool]:
+    return or_(
+        _LEASES.c.until <= tx.elapsed,
+        _LEASES.c.since > tx.elapsed + _AHEAD_S,
+        _LEASES.c.boot < tx.boot,  # not `!=`: each branch has its index
+        _LEASES.c.boot > tx.boot,
+    )
+
+
+def _take(tx: Transaction, tokens: Sequence[int]) -> set[int]:
+    """Remove expired leases; one that was renewed meanwhile stays."""
+    mine = among(tx.connection, _LEASES.c.token, tokens)
+    gone = delete(_LEASES).where(mine, _has_expired(tx)).returning(_LEASES.c.job)
+    return set(tx.connection.execute(gone).scalars())
+
+
+def _grant(tx: Transaction, owner: str, lease_s: float, numbers: Sequence[int]) -> dict[int, int]:
+    mine = among(tx.connection, _JOBS.c.seq, numbers)
+    values = select(
+        _JOBS.c.seq,
+        literal(owner, Text),
+        literal(tx.boot, Text),
+        literal(tx.elapsed, Float),
+        literal(tx.elapsed + lease_s, Float),
+    ).where(mine)
+    granted = insert(_LEASES).from_select(["job", "owner", "boot", "since", "until"], values)
+    rows = tx.connection.execute(granted.returning(_LEASES.c.job, _LEASES.c.token)).all()
+    tx.connection.execute(update(_JOBS).where(mine).values(leased=1))
+    return {job: token for job, token in rows}
