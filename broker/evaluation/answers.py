@@ -1,0 +1,119 @@
+"""The stored answers of one evaluation: which are there, which must still be asked.
+
+One line of `answers.jsonl` is one answer, written as it came. `asked` is a hash of everything that decides the answers
+(model, validation set, policy, decoding): lines of another question are left alone and not counted.
+
+A remote answer stands by itself. A local one was made in a batch, and the composition of a batch changes its text in
+bf16 and int8, so a batch counts as a whole: batches come one after another, hence all but the last one stored in a
+session are complete, and the last one is made again unless every row of the set is there. What is left are whole
+batches of the same plan (longest prompt first, fixed size), so the planner makes the same ones again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from broker.evaluation.record import ANSWERS
+from broker.jobs.codec import dump
+from broker.jobs.rowfile import RowFile
+from broker.providers.contract import Answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from broker.jobs.spec import EvaluateSpec, ModelRef
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswers:
+    """What the file holds for one question.
+
+    Attributes:
+        answers: By row id; the last one stored counts.
+        seconds: Wall-clock seconds of asking in all sessions.
+        sessions: How many sessions have stored answers.
+    """
+
+    answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
+    seconds: float = 0.0
+    sessions: int = 0
+
+
+def question(spec: EvaluateSpec, model: ModelRef) -> str:
+    """Return the hash of everything that decides the answers."""
+    parts = [dump(model), spec.validation.sha256, dump(spec.policy), dump(spec.decoding)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stored(lines: Iterable[Line], asked: str) -> StoredAnswers:
+    """Return the answers to one question.
+
+    Args:
+        lines: Complete lines of the file, in order.
+        asked: The hash of the question.
+    """
+    own = [line for line in lines if line.get("asked") == asked]
+    elapsed: dict[int, float] = {}
+    for line in own:
+        elapsed[line["session"]] = max(elapsed.get(line["session"], 0.0), float(line["elapsed_s"]))
+    return StoredAnswers(
+        answers={line["id"]: _answer(line) for line in own},
+        seconds=sum(elapsed.values()),
+        sessions=max(elapsed, default=-1) + 1,
+    )
+
+
+def standing(lines: Sequence[Line], asked: str, rows: int, *, retry_failed: bool = False) -> set[str]:
+    """Return the ids that need not be asked again.
+
+    Args:
+        lines: Complete lines of the file, in order.
+        asked: The hash of the question.
+        rows: Rows of the whole set.
+        retry_failed: Ask failed rows (and the local batches they were in) again.
+    """
+    latest = {line["id"]: line for line in lines if line.get("asked") == asked}
+    again = _unfinished(latest.values()) if len(latest) < rows else set[tuple[int, int]]()
+    failed = {line["id"] for line in latest.values() if line.get("failure") is not None} if retry_failed else set[str]()
+    again |= {key for line in latest.values() if line["id"] in failed and (key := _batch(line)) is not None}
+    return {id_ for id_, line in latest.items() if id_ not in failed and _batch(line) not in again}
+
+
+def read_answers(folder: Path, spec: EvaluateSpec, model: ModelRef) -> StoredAnswers:
+    """Return the stored answers of an evaluation's folder (blocking).
+
+    Raises:
+        StoreError: The file cannot be read.
+    """
+    return stored(RowFile(folder / ANSWERS).read(), question(spec, model))
+
+
+def line_of(answer: Answer, *, asked: str, session: int, elapsed_s: float) -> Line:
+    """Return the line to store for an answer."""
+    return {**dump(answer), "asked": asked, "session": session, "elapsed_s": round(elapsed_s, 3)}
+
+
+def _answer(line: Line) -> Answer:
+    return Answer(**{key: value for key, value in line.items() if key in _ANSWER_KEYS})
+
+
+_ANSWER_KEYS = frozenset(Answer.__dataclass_fields__)
+
+
+def _batch(line: Line) -> tuple[int, int] | None:
+    return None if line.get("batch") is None else (line["session"], line["batch"])
+
+
+def _unfinished(lines: Iterable[Line]) -> set[tuple[int, int]]:
+    """Return the last local batch of each session; `lines` are in the order in which ids were first stored."""
+    last: dict[int, tuple[float, int]] = {}
+    for line in lines:
+        if line.get("batch") is not None:
+            last[line["session"]] = max(last.get(line["session"], (0.0, -1)), (float(line["elapsed_s"]), line["batch"]))
+    return {(session, batch) for session, (_, batch) in last.items()}

@@ -1,0 +1,258 @@
+"""What a metric is, and how one is found by its name.
+
+A metric is a small object: it gets the answered rows and gives one number per row, or None where there is none to
+give. Four ways to name one, in recipes and with `--metric`:
+
+- a built-in (`BUILT_IN`), some with an argument: `conversational:70` counts Flesch scores of 70 and more;
+- one registered in this process with the `metric` decorator;
+- an entry point of the group `broker.metrics`: a `Metric`, or a factory `(MetricContext, argument) -> Metric`;
+- `module:attribute`, the same kind of object.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast, runtime_checkable
+
+from anyio import to_thread
+
+from broker.errors import BrokerError, MissingExtraError, UnknownNameError
+
+ENTRY_POINT_GROUP = "broker.metrics"
+DEFAULT_METRICS = ("similarity", "length")
+TONE_METRICS = ("conversational", "flesch", "similarity", "length")
+# The paper's encoder (arXiv 2507.04889, 2.3).
+PAPER_ENCODER = "Alibaba-NLP/gte-modernbert-base"
+
+
+class Direction(StrEnum):
+    """Which way is better; `none` where neither is, and then no model is called best."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NONE = "none"
+
+
+class Kind(StrEnum):
+    """How the values of the rows become one number, and which interval and test belong to it."""
+
+    PROPORTION = "proportion"  # values 0 or 1: percentage, Wilson, McNemar
+    MEAN = "mean"  # any number: mean, BCa bootstrap, permutation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One answered row, as a metric sees it. Rows whose request failed are not shown to metrics.
+
+    Attributes:
+        id: Of the validation row.
+        prompt: The messages that were sent, system message included.
+        expected: The expected answer; empty when the set has none.
+        answer: The model's answer; may be empty.
+        finish_reason: Why it ended (`stop`, `length`, …).
+        extra: Other keys of the validation row.
+    """
+
+    id: str
+    prompt: tuple[Mapping[str, Any], ...]
+    expected: str
+    answer: str
+    finish_reason: str = "stop"
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Workers(Protocol):
+    """What a metric asks of the worker processes (`broker.worker.pool.WorkerPool`)."""
+
+    async def call(self, op: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Run an op in a worker process and return its result."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricContext:
+    """What a metric may use.
+
+    Attributes:
+        workers: The torch processes; None when there are none (then a metric that needs them cannot be computed).
+        encoder: Hub id or folder of the sentence encoder.
+    """
+
+    workers: Workers | None = None
+    encoder: str = PAPER_ENCODER
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A function of (prompt, expected answer, answer) with a unit and a direction.
+
+    An optional attribute `remarks` (texts) is read after `score` and shown under the table.
+
+    Attributes:
+        name: Unique; the key in files.
+        label: The head of its column.
+        unit: `%`, `words`, `points`, …, or empty.
+        direction: Which way is better.
+        kind: How rows become one number.
+        version: Whatever changes its numbers; read after `score`.
+        needs: What it needs beyond the rows: `encoder`, `judge`, `expected`.
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: Direction
+    kind: Kind
+    version: str
+    needs: tuple[str, ...]
+
+    async def score(self, rows: Sequence[Scored]) -> list[float | None]:
+        """Return one number per row, in order; None where a row has none (never a stand-in number)."""
+        ...
+
+
+RowFunction = Callable[[Scored], float | bool | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class RowMetric:
+    """A metric made of a plain function of one row; runs in a thread."""
+
+    function: RowFunction
+    name: str
+    label: str
+    unit: str = ""
+    direction: Direction = Direction.HIGHER
+    kind: Kind = Kind.MEAN
+    version: str = "1"
+    needs: tuple[str, ...] = ()
+    remark: Callable[[Sequence[Scored]], Sequence[str]] | None = None
+    remarks: tuple[str, ...] = ()
+
+    async def score(self, rows: Sequence[Scored]) -> list[float | None]:
+        """Call the function on every row."""
+        return await to_thread.run_sync(self._score, rows)
+
+    def _score(self, rows: Sequence[Scored]) -> list[float | None]:
+        values = [self.function(row) for row in rows]
+        self.remarks = tuple(self.remark(rows)) if self.remark else ()
+        return [None if value is None else float(value) for value in values]
+
+
+MetricFactory = Callable[[MetricContext, str], Metric]
+BUILT_IN: Mapping[str, str] = {
+    "conversational": "broker.evaluation.readability:conversational",
+    "flesch": "broker.evaluation.readability:mean_flesch",
+    "similarity": "broker.evaluation.similarity:Similarity",
+    "length": "broker.evaluation.matching:length",
+    "exact-match": "broker.evaluation.matching:exact_match",
+    "extracted-match": "broker.evaluation.matching:extracted_match",
+}
+_registered: dict[str, RowMetric] = {}
+
+
+def metric(
+    name: str,
+    *,
+    label: str = "",
+    unit: str = "",
+    direction: str = "higher",
+    kind: str = "mean",
+    version: str = "1",
+) -> Callable[[RowFunction], RowMetric]:
+    """Make a metric of a function of one row and register it in this process.
+
+    Args:
+        name: Its name in `metrics=[...]`.
+        label: Head of its column; the name when empty.
+        unit: Shown after its numbers; `%` makes sense for proportions.
+        direction: `higher`, `lower` or `none`.
+        kind: `mean`, or `proportion` for a function that returns True or False.
+        version: Change it whenever the function's numbers change.
+
+    Returns:
+        A decorator; the decorated name is the metric.
+    """
+
+    def register(function: RowFunction) -> RowMetric:
+        _registered[name] = RowMetric(
+            function=function,
+            name=name,
+            label=label or name,
+            unit=unit or ("%" if kind == Kind.PROPORTION else ""),
+            direction=Direction(direction),
+            kind=Kind(kind),
+            version=version,
+        )
+        return _registered[name]
+
+    return register
+
+
+def metric_names() -> list[str]:
+    """Return the names of all metrics that can be had without `module:attribute`."""
+    return sorted({*BUILT_IN, *_registered, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def open_metric(name: str, context: MetricContext) -> Metric:
+    """Return a metric by its name.
+
+    Args:
+        name: As in the head of this module.
+        context: What it may use.
+
+    Raises:
+        UnknownNameError: Nobody offers this metric; the message names the known ones and the nearest.
+        MissingExtraError: Its package is not installed.
+    """
+    if name in _registered:
+        return _registered[name]
+    base, _, argument = name.partition(":")
+    points = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    target = {**points, **BUILT_IN}.get(base)
+    if target is None and argument:
+        target, argument = name, ""
+    if target is None:
+        raise _unknown(name)
+    return _build(_load(target, name), context, argument, name)
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Raise `UnknownNameError` for the first name that is no metric, before anything is asked."""
+    for name in names:
+        open_metric(name, MetricContext())
+
+
+def _load(target: str, name: str) -> object:
+    module, _, attribute = target.partition(":")
+    try:
+        return cast("object", getattr(import_module(module), attribute))
+    except ModuleNotFoundError as error:
+        if error.name and not module.startswith(error.name):
+            raise MissingExtraError(f"metric {name} needs {error.name}", fix=f"pip install {error.name}") from error
+        raise _unknown(name) from error
+    except AttributeError as error:
+        raise _unknown(name) from error
+
+
+def _build(found: object, context: MetricContext, argument: str, name: str) -> Metric:
+    ready = isinstance(found, Metric) and not isinstance(found, type)
+    made = found if ready else cast("MetricFactory", found)(context, argument)
+    if not isinstance(made, Metric):
+        parts = "name, label, unit, direction, kind, version, needs, score"
+        raise BrokerError(f"{name} is not a metric: it lacks one of {parts}")
+    return made
+
+
+def _unknown(name: str) -> UnknownNameError:
+    known = metric_names()
+    near = difflib.get_close_matches(name.partition(":")[0], known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UnknownNameError(
+        f"no metric is called {name!r}", fix=f"{hint}known: {', '.join(known)}, or module:attribute of your own"
+    )

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from broker.errors import MissingExtraError, SpecError, UnknownNameError, WorkerError
+from broker.evaluation import Direction, Kind, MetricContext, Scored, check_metrics, metric, metric_names
+from broker.evaluation.flesch import FLESCH_VERSION
+from broker.evaluation.matching import extract, normalised, same
+from broker.evaluation.metrics import BUILT_IN, Metric, open_metric
+from broker.evaluation.scoring import score_metric
+from broker.evaluation.similarity import CHUNK, cosine
+
+pytestmark = pytest.mark.anyio
+
+CASUAL = "Well, it shut down in 1967. They filled it in and sold the land."
+FORMAL = "Subsequent municipal considerations necessitated comprehensive infrastructural modernisation."
+
+
+def row(answer: str, expected: str = "It closed.", id_: str = "0") -> Scored:
+    return Scored(id=id_, prompt=({"role": "user", "content": "What happened?"},), expected=expected, answer=answer)
+
+
+class Encoder:
+    """Stands where the worker processes stand: one direction for each distinct first word."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.calls: list[list[str]] = []
+
+    async def call(self, op: str, args: dict[str, Any]) -> dict[str, Any]:
+        assert op == "embed"
+        assert args["model"] == "some/encoder"
+        if self.failure:
+            raise self.failure
+        self.calls.append(args["texts"])
+        vectors = [[3.0, 0.0] if text.startswith("It") else [0.0, 0.5] for text in args["texts"]]
+        return {"vectors": vectors, "model": "some/encoder", "version": "sentence-transformers 6.2.0"}
+
+
+async def scores(name: str, rows: Sequence[Scored], context: MetricContext | None = None) -> list[float | None]:
+    return await open_metric(name, context or MetricContext()).score(rows)
+
+
+async def test_conversational_counts_an_empty_answer_as_not_conversational():
+    assert await scores("conversational", [row(CASUAL), row(FORMAL), row("")]) == [1.0, 0.0, 0.0]
+
+
+async def test_threshold_is_settable_and_named():
+    found = open_metric("conversational:95", MetricContext())
+    assert await found.score([row(FORMAL), row("It is so.")]) == [0.0, 1.0]
+    assert found.name == "conversational:95"
+    assert "95" in found.label
+    assert "95" in found.version
+
+
+async def test_threshold_includes_the_score_itself():
+    from broker.evaluation.flesch import flesch
+
+    exact = flesch(CASUAL)
+    assert await scores(f"conversational:{exact!r}", [row(CASUAL)]) == [1.0]
+
+
+async def test_bad_threshold_names_place_and_fix():
+    with pytest.raises(SpecError, match=r"conversational:easy.*not a number"):
+        open_metric("conversational:easy", MetricContext())
+
+
+async def test_flesch_has_no_score_for_an_empty_answer():
+    values = await scores("flesch", [row(CASUAL), row("")])
+    assert values[0] is not None
+    assert values[0] > 60
+    assert values[1] is None
+
+
+async def test_flesch_metrics_carry_the_version():
+    for name in ("flesch", "conversational"):
+        assert FLESCH_VERSION in open_metric(name, MetricContext()).version
+
+
+async def test_flesch_warns_on_foreign_text():
+    rows = [row(CASUAL), row("Das Schwimmbad wurde im Jahr 1967 geschlossen, und es ist nicht mehr da.")]
+    result = await score_metric(open_metric("flesch", MetricContext()), rows)
+    assert result.remarks == ("1 of 2 answers do not look English: Flesch scores are made for English text",)
+
+
+async def test_length_counts_words():
+    assert await scores("length", [row("one two  three"), row("")]) == [3.0, 0.0]
+    assert open_metric("length", MetricContext()).direction is Direction.NONE
+
+
+async def test_similarity_by_the_worker():
+    encoder = Encoder()
+    found = open_metric("similarity", MetricContext(workers=encoder, encoder="some/encoder"))
+    assert await found.score([row("It did."), row("No."), row(""), row("It.", expected=" ")]) == [1.0, 0.0, None, None]
+    assert found.version == "some/encoder sentence-transformers 6.2.0"
+
+
+async def test_similarity_in_chunks():
+    encoder = Encoder()
+    context = MetricContext(workers=encoder, encoder="some/encoder")
+    values = await scores("similarity", [row("It did.")] * (CHUNK + 1), context)
+    assert values == [1.0] * (CHUNK + 1)
+    assert [len(texts) for texts in encoder.calls] == [2 * CHUNK, 2]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        WorkerError("some/encoder cannot be loaded", kind="embed", fix="broker models build sandbox-encoder"),
+        MissingExtraError("sentence-transformers is not installed", fix="pip install"),
+    ],
+)
+async def test_an_encoder_that_cannot_be_loaded_gives_a_reason_and_no_number(failure: Exception):
+    context = MetricContext(workers=Encoder(failure), encoder="some/encoder")
+    result = await score_metric(open_metric("similarity", context), [row("It did.")])
+    assert result.failure
+    assert str(failure).split("\n", maxsplit=1)[0] in result.failure
+    assert (result.value, result.low, result.high, result.values) == (None, None, None, ())
+
+
+async def test_similarity_without_workers_names_the_extra():
+    result = await score_metric(open_metric("similarity", MetricContext()), [row("It did.")])
+    assert "similarity" in (result.failure or "")
+    assert "pip install" in (result.failure or "")
+
+
+def test_cosine():
+    assert cosine([1, 2], [2, 4]) == 1.0
+    assert cosine([1, 0], [-1, 0]) == -1.0
+    assert cosine([0, 0], [1, 0]) is None
+    assert cosine([1.0, 0.0], [1.0, 1e-9]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "final"),
+    [
+        (r"So \boxed{3} and then \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        ("Steps…\n#### 1,234", "1,234"),
+        ("We add. The answer is 12. Good.", "12"),
+        ("Answer: Paris", "Paris"),
+        ("First 3, then 4, so 7 apples", "7"),
+        ("Paris", "Paris"),
+        ("The final answer is: 3.5.", "3.5"),
+    ],
+)
+def test_extract(text: str, final: str):
+    assert extract(text) == final
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "equal"),
+    [
+        ("1,250", "1250", True),
+        ("$3.50", "3.5", True),
+        ("42 dollars", "42", True),
+        ("0.75", "3/4", True),
+        ("1/0", "1", False),
+        ("12 and 13", "12", False),
+        ("The Paris.", "paris", True),
+        ("Boeing 11", "Apollo 11", False),
+        ("", "", False),
+    ],
+)
+def test_same(answer: str, expected: str, equal: bool):
+    assert same(answer, expected) is equal
+
+
+async def test_matches():
+    rows = [row("The answer is 42.", "42"), row("41", "42"), row("42", "")]
+    assert await scores("extracted-match", rows) == [1.0, 0.0, None]
+    assert await scores("exact-match", [row("the Pool!", "A pool"), row("a pond", "a pool")]) == [1.0, 0.0]
+    assert normalised("The  cat, a hat.") == "cat hat"
+
+
+async def test_metric_of_a_function():
+    @metric("shouts", unit="", direction="lower", version="2")
+    def shouts(row: Scored) -> float:
+        return row.answer.count("!")
+
+    assert await scores("shouts", [row("No!!"), row("no")]) == [2.0, 0.0]
+    assert shouts.direction is Direction.LOWER
+    assert "shouts" in metric_names()
+
+
+async def test_proportion_of_a_function():
+    @metric("short", kind="proportion")
+    def short(row: Scored) -> bool:
+        return len(row.answer) < 5
+
+    result = await score_metric(short, [row("No."), row("Not so short")])
+    assert (result.value, result.unit, result.kind) == (0.5, "%", Kind.PROPORTION)
+    assert result.interval == "Wilson"
+
+
+async def test_metric_by_module_and_attribute():
+    found = open_metric("broker.evaluation.matching:length", MetricContext())
+    assert await found.score([row("a b")]) == [2.0]
+
+
+@pytest.mark.parametrize("name", ["conversatonal", "nowhere:at_all", "broker.evaluation.matching:nothing", ""])
+def test_unknown_metric_names_the_known(name: str):
+    with pytest.raises(UnknownNameError, match="similarity"):
+        check_metrics([name])
+
+
+def test_nearest_match():
+    with pytest.raises(UnknownNameError, match="did you mean conversational"):
+        check_metrics(["conversatonal"])
+
+
+def test_built_in_metrics_keep_the_protocol():
+    for name in BUILT_IN:
+        assert isinstance(open_metric(name, MetricContext()), Metric)
+
+
+async def test_a_broken_metric_costs_its_own_column_only():
+    @metric("broken")
+    def broken(row: Scored) -> float:
+        return 1 / len(row.answer)
+
+    result = await score_metric(broken, [row("")])
+    assert result.failure == "ZeroDivisionError: division by zero"
+
+
+async def test_numbers_that_are_none_are_refused():
+    @metric("infinite")
+    def infinite(_row: Scored) -> float:
+        return float("nan")
+
+    assert "finite" in ((await score_metric(infinite, [row("x")])).failure or "")
+
+
+async def test_failed_rows_stay_without_a_value():
+    result = await score_metric(open_metric("length", MetricContext()), [row("a b"), None, row("a b c d")])
+    assert result.values == (2.0, None, 4.0)
+    assert (result.value, result.scored, result.unscored) == (3.0, 2, 0)
+
+
+async def test_all_rows_failed():
+    result = await score_metric(open_metric("length", MetricContext()), [None, None])
+    assert (result.value, result.scored, result.failure) == (None, 0, None)
