@@ -1,0 +1,80 @@
+"""Importing the broker and asking for help load nothing heavy and take no time."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = {
+    "torch", "transformers", "peft", "bitsandbytes", "accelerate", "sentence_transformers", "datasets", "openai",
+    "google.genai", "textstat", "nltk", "scipy", "statsmodels", "numpy", "pandas", "pyarrow", "matplotlib", "starlette",
+    "uvicorn", "alembic",
+}  # fmt: skip
+LIGHT_MODULES = [
+    "broker", "broker.api", "broker.blocking", "broker.catalog", "broker.cli", "broker.errors", "broker.evaluation",
+    "broker.gateway", "broker.jobs.artifacts", "broker.jobs.datasets", "broker.jobs.spec", "broker.jobs.store",
+    "broker.providers.contract", "broker.providers.registry", "broker.results", "broker.sandbox", "broker.scheduler",
+    "broker.settings", "broker.worker",
+]  # fmt: skip
+SAY_MODULES = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+
+
+def run(code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    return set(json.loads(run(f"{code}\n{SAY_MODULES}").splitlines()[-1]))
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert not HEAVY & loaded_by(f"import {module}")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom broker.cli import main\nsys.argv = ['broker', '--help']\ntry: main()\nexcept SystemExit: pass"
+    )
+    assert not HEAVY & loaded_by(code)
+
+
+def test_settings_load_pydantic_settings_only_when_used() -> None:
+    code = "from broker.settings import locate; locate()"
+    assert not {"pydantic", "pydantic_settings"} & loaded_by(code)
+
+
+def cpu_s(command: list[str]) -> float:
+    """Return the CPU seconds that a command took: the wall clock would measure the neighbours."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, capture_output=True, timeout=60, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["jobs"], ["status", "--help"]])
+def test_a_light_command_starts_within_three_times_a_bare_import(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_DATA_DIR", str(tmp_path))
+    bare, ours = [], []
+    for _ in range(7):
+        bare.append(cpu_s([sys.executable, "-c", "import typer, rich"]))
+        ours.append(cpu_s([sys.executable, "-m", "broker", *arguments]))
+    assert min(ours) <= 3 * min(bare)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert run("import broker; print(broker.__version__)").strip() == version("finetune-broker")
