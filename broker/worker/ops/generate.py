@@ -43,3 +43,130 @@ batch by batch, give the text they would have given.
 """
 
 from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from broker.worker.faults import is_out_of_memory
+from broker.worker.generation.decode import Decoder
+from broker.worker.generation.plan import ask, batches
+from broker.worker.models import base_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker.worker.generation.decode import Row
+    from broker.worker.generation.plan import Ask
+    from broker.worker.models import Base
+    from broker.worker.session import Session
+
+_BATCH = 16
+
+
+def generate(args: dict[str, Any], session: Session) -> dict[str, Any]:
+    """Answer prompts.
+
+    Args:
+        args: See the module.
+        session: Receives the answers, says when to stop.
+
+    Returns:
+        See the module.
+    """
+    started = time.perf_counter()
+    base = base_for(args, session.device_name)
+    asks, refused = _asks(base, args["requests"])
+    if refused:
+        session.emit({"kind": "answers", "batch": None, "answers": refused})
+    adapter = args.get("adapter")
+    module, context = base.answering(Path(adapter) if adapter else None)
+    told = _Told(session, args, total=len(args["requests"]), done=len(refused))
+    decoder = Decoder(
+        base=base,
+        module=module,
+        session=session,
+        logprobs=args.get("logprobs"),
+        on_token=told.token if args.get("stream_tokens") else None,
+    )
+    with context:
+        for number, batch in enumerate(batches(asks, int(args.get("batch_size") or _BATCH))):
+            rows = _answer(decoder, batch, session)
+            if rows is None:
+                break
+            told.batch(number, rows)
+    return {**told.counts, "seconds": round(time.perf_counter() - started, 3), "stopped": session.stop_requested()}
+
+
+def _asks(base: Base, requests: Sequence[dict[str, Any]]) -> tuple[list[Ask], list[dict[str, Any]]]:
+    """Tokenize the prompts; what the model cannot take is refused."""
+    asks: list[Ask] = []
+    refused: list[dict[str, Any]] = []
+    for request in requests:
+        ids = base.chat.prompt(request["messages"], request.get("tools") or ())
+        if len(ids) < base.longest:
+            asks.append(ask(request, ids, longest=base.longest))
+        else:
+            why = f"the prompt has {len(ids)} tokens; the model takes {base.longest}, answer included"
+            refused.append({"id": str(request["id"]), "failure": why, "input_tokens": len(ids), "batch": None})
+    return asks, refused
+
+
+def _answer(decoder: Decoder, batch: Sequence[Ask], session: Session) -> list[Row] | None:
+    """Make a batch; in two halves when there is no memory for the whole."""
+    try:
+        return decoder.answer(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(batch) == 1:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    session.log(f"out of memory with {len(batch)} rows: the batch is made in two halves", level="warning")
+    middle = len(batch) // 2
+    first = _answer(decoder, batch[:middle], session)
+    second = _answer(decoder, batch[middle:], session) if first is not None else None
+    return [*first, *second] if first is not None and second is not None else None
+
+
+class _Told:
+    """Sends what is made, and counts it."""
+
+    def __init__(self, session: Session, args: dict[str, Any], *, total: int, done: int) -> None:
+        self._session = session
+        self._logprobs = args.get("logprobs") is not None
+        self._total = total
+        self.counts = {"rows": done, "batches": 0, "output_tokens": 0}
+
+    def token(self, row: Row) -> None:
+        text = row.writer.delta(last=row.finish is not None)
+        if not text:
+            return
+        event: dict[str, Any] = {"kind": "delta", "id": row.ask.id, "text": text}
+        if self._logprobs:
+            event["logprobs"] = row.logprobs[row.told :]
+            row.told = len(row.logprobs)
+        self._session.emit(event)
+
+    def batch(self, number: int, rows: Sequence[Row]) -> None:
+        answers = [self._answer(number, row) for row in rows]
+        self.counts["rows"] += len(rows)
+        self.counts["batches"] += 1
+        self.counts["output_tokens"] += sum(row.count for row in rows)
+        self._session.emit({"kind": "answers", "batch": number, "answers": answers})
+        self._session.progress(self.counts["rows"], self._total)
+
+    def _answer(self, number: int, row: Row) -> dict[str, Any]:
+        more = {"logprobs": row.logprobs} if self._logprobs else {}
+        return {
+            "id": row.ask.id,
+            "text": row.writer.text,
+            "finish_reason": row.finish or "length",
+            "input_tokens": len(row.ask.ids),
+            "output_tokens": row.count,
+            "latency_s": round(row.latency_s, 4),
+            "batch": number,
+            "failure": None,
+            **more,
+        }

@@ -1,0 +1,1 @@
+"""Generation: the plan of the batches, the decoding loop, the text."""
