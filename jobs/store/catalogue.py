@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, exists, func, insert, select, update
+from sqlalchemy import case, exists, func, insert, select, text, update
 
 from broker.errors import UnknownNameError, UserError
 from broker.jobs.codec import dump
 from broker.jobs.records import EventKind, Job, NewJob
 from broker.jobs.spec import kind_of
-from broker.jobs.states import State
+from broker.jobs.states import JobKind, State
 from broker.jobs.store import experiments, journal, schema
 from broker.jobs.store.database import among
 from broker.jobs.store.decoding import job_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.engine import Connection
 
-    from broker.jobs.states import JobKind
     from broker.jobs.store.database import Transaction
 
 _JOBS = schema.jobs
@@ -137,6 +137,12 @@ def search(connection: Connection, wanted: Filter, *, newest_first: bool, limit:
     return [job_of(row) for row in connection.execute(query).mappings()]
 
 
+def has_work(connection: Connection, provider: str) -> bool:
+    """Say whether an account has a job that is not resting, or rests with a wish."""
+    query = select(_JOBS.c.seq).where(_JOBS.c.provider == provider, text(schema.ACTIVE)).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def count(connection: Connection, experiment: str | None) -> dict[State, int]:
     """Return how many jobs are in each state that occurs."""
     query = select(_JOBS.c.state, func.count()).group_by(_JOBS.c.state)
@@ -177,7 +183,7 @@ def _require_order(new: Sequence[NewJob]) -> None:
 
 def _numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     query = select(_JOBS.c.id, _JOBS.c.seq).where(among(connection, _JOBS.c.id, sorted(ids)))
-    return {name: number for name, number in connection.execute(query)}
+    return dict(connection.execute(query).tuples().all())
 
 
 def _known(numbers: dict[str, int], need: str, job: NewJob) -> int:

@@ -8,10 +8,11 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Select, any_, column, create_engine, event, func, literal, select, text
+from sqlalchemy import GenerativeSelect, any_, column, create_engine, event, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -23,12 +24,12 @@ from broker.jobs.store.faults import store_error, worth_repeating
 from broker.jobs.store.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Table
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=GenerativeSelect)
 
 _BUSY_S = 30.0
 _POLL_S = 0.02
@@ -71,7 +72,7 @@ class Transaction:
         """Return an insert that knows `ON CONFLICT`."""
         return postgresql.insert(table) if self.postgres else sqlite.insert(table)
 
-    def locked(self, statement: Select[Any], *tables: Table, skip: bool = False) -> Select[Any]:
+    def locked(self, statement: Q, *tables: Table, skip: bool = False) -> Q:
         """Return a select that locks the rows it finds; in SQLite the transaction has locked everything already."""
         return statement.with_for_update(of=tables, skip_locked=skip) if self.postgres else statement
 
@@ -88,7 +89,7 @@ def among(connection: Connection, of: ColumnElement[Any], values: Sequence[Any])
         return of.in_(values)
     if connection.dialect.name == "postgresql":
         return of == any_(literal(list(values), postgresql.ARRAY(of.type)))
-    return of.in_(select(column("value")).select_from(func.json_each(json.dumps(list(values)))))
+    return of.in_(select(column("value", of.type)).select_from(func.json_each(json.dumps(list(values)))))
 
 
 class Database:
@@ -154,8 +155,8 @@ class Database:
     def read_numbered(self, work: Callable[[Connection], T]) -> T:
         """Run queries over numbers that readers follow, when no transaction is open that has drawn a lower one.
 
-        PostgreSQL gives numbers before it shows their rows: without this a reader that saw number 10 would miss a 9 that
-        is committed later. Writers hold the lock shared, so they do not wait for each other.
+        PostgreSQL gives numbers before it shows their rows: without this a reader that saw number 10 would miss a 9
+        that is committed later. Writers hold the lock shared, so they do not wait for each other.
 
         Args:
             work: Only reads.
@@ -167,7 +168,7 @@ class Database:
             return work(connection)
 
     @contextmanager
-    def migrating(self) -> Iterator[Connection]:
+    def migrating(self) -> Generator[Connection]:
         """Open a transaction that no other process' migration can run beside."""
         with self._translated(), self._turn, self._engine.begin() as connection:
             if self.postgres:
@@ -190,10 +191,10 @@ class Database:
     def _served(self, connection: Connection) -> Transaction:
         # First of all statements: whoever waits here holds no row that a writer before it could want.
         _, now, elapsed = connection.execute(_SERVER_TIME, {"key": _NUMBERING}).one()
-        return Transaction(connection, now, elapsed, _POSTGRES_BOOT, self.redactor)
+        return Transaction(connection, now.astimezone(UTC), elapsed, _POSTGRES_BOOT, self.redactor)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except DBAPIError as error:
@@ -251,7 +252,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch a new file to WAL. The busy timeout does not cover this switch, so two first openers are kept apart here."""
+    """Switch a new file to WAL; the busy timeout does not cover this, so two first openers are kept apart here."""
     deadline = time.monotonic() + _BUSY_S
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:

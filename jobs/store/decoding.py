@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ from broker.jobs.spec import SPEC_TYPES, Decoding, ModelRef, TuneSpec
 from broker.jobs.states import JobKind, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from broker.jobs.store.redaction import Redactor
 
+# The columns of one row by name, JSON and times already decoded.
+Row = Mapping[Any, Any]
 # What nobody may change by `changes`: it is fixed at birth or moved by its own method.
 _FIXED = {
     "id",
@@ -34,7 +35,7 @@ _PLAIN_JSON = {"spec", "model", "result", "depends_on"}
 _TEXTS = {"label", "remote_status"}
 
 
-def job_of(row: Mapping[str, Any]) -> Job:
+def job_of(row: Row) -> Job:
     """Build a job.
 
     Args:
@@ -94,12 +95,12 @@ def columns_of(changes: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]
     return columns
 
 
-def event_of(row: Mapping[str, Any]) -> Event:
+def event_of(row: Row) -> Event:
     """Build an event from the columns of `events`."""
     return Event(seq=row["seq"], job_id=row["job_id"], kind=EventKind(row["kind"]), at=row["at"], data=row["data"])
 
 
-def experiment_of(row: Mapping[str, Any]) -> Experiment:
+def experiment_of(row: Row) -> Experiment:
     """Build an experiment from the columns of `experiments`."""
     return Experiment(
         name=row["name"],
@@ -111,7 +112,7 @@ def experiment_of(row: Mapping[str, Any]) -> Experiment:
     )
 
 
-def intent_of(row: Mapping[str, Any]) -> Intent:
+def intent_of(row: Row) -> Intent:
     """Build an intent from the columns of `intents` and the job's `job_id`."""
     return Intent(
         key=row["key"],

@@ -161,6 +161,6 @@ def _grant(tx: Transaction, owner: str, lease_s: float, numbers: Sequence[int]) 
         literal(tx.elapsed + lease_s, Float),
     ).where(mine)
     granted = insert(_LEASES).from_select(["job", "owner", "boot", "since", "until"], values)
-    rows = tx.connection.execute(granted.returning(_LEASES.c.job, _LEASES.c.token)).all()
+    rows = tx.connection.execute(granted.returning(_LEASES.c.job, _LEASES.c.token)).tuples().all()
     tx.connection.execute(update(_JOBS).where(mine).values(leased=1))
-    return {job: token for job, token in rows}
+    return dict(rows)

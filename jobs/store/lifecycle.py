@@ -12,7 +12,7 @@ from broker.jobs.codec import dump
 from broker.jobs.records import EventKind, Wish
 from broker.jobs.states import TERMINAL, JobKind, State, require
 from broker.jobs.store import catalogue, experiments, journal, leasing, schema
-from broker.jobs.store.decoding import CHANGEABLE, columns_of, intent_of, job_of
+from broker.jobs.store.decoding import CHANGEABLE, Row, columns_of, intent_of, job_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,12 @@ _FULFILS = {
     State.LOST: {Wish.PAUSE},
     State.QUEUED: {Wish.RESUME},
     State.RUNNING: {Wish.RESUME},
-    **dict.fromkeys(TERMINAL, set(Wish)),
+    **dict.fromkeys(TERMINAL, frozenset(Wish)),
 }
+_OF_ONE_ATTEMPT = (
+    *("intent_key", "handle_provider", "handle_id", "wish", "model", "failure", "look", "remote_status"),
+    *("cost_usd", "started_at", "finished_at"),
+)
 _SETTLED = {State.RUNNING, State.FAILED, State.CANCELLED}
 
 
@@ -79,7 +83,7 @@ def count_send(tx: Transaction, lease: Lease, key: str, by: int) -> int:
     sends = tx.connection.execute(select(_INTENTS.c.sends).where(mine)).scalar()
     if sends is None:
         raise UnknownNameError(f"{lease.job_id} has no intent {key!r}")
-    sends = max(0, sends + by)
+    sends = max(0, int(sends) + by)
     changes: dict[str, Any] = {"sends": sends}
     if by > 0:
         changes["sent_at"] = tx.now
@@ -119,11 +123,10 @@ def restart(tx: Transaction, job_id: str) -> Job:
             f"only a failed, cancelled or lost job starts anew; this one is {row['state']}", where=row["id"]
         )
     leasing.revoke(tx, row["seq"])
-    fresh = {
+    fresh: dict[str, Any] = {
         "attempt": row["attempt"] + 1,
         "earlier_usd": row["earlier_usd"] + _paid(row),
-        **dict.fromkeys(["intent_key", "handle_provider", "handle_id", "wish", "model", "failure", "look"]),
-        **dict.fromkeys(["remote_status", "cost_usd", "started_at", "finished_at"]),
+        **dict.fromkeys(_OF_ONE_ATTEMPT),
         "result": {},
     }
     tx.connection.execute(_UPDATE, {"number": row["seq"], **fresh})
@@ -162,7 +165,7 @@ def settle(tx: Transaction, job_id: str, to: State, handle: Handle | None, note:
 
 def _move(
     tx: Transaction,
-    row: Mapping[str, Any],
+    row: Row,
     to: State,
     data: Mapping[str, Any],
     changes: Mapping[str, Any],
@@ -198,7 +201,7 @@ def _follows(tx: Transaction, job: Job, to: State) -> dict[str, Any]:
     return brings
 
 
-def _save(tx: Transaction, row: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+def _save(tx: Transaction, row: Row, changes: Mapping[str, Any]) -> None:
     tx.connection.execute(_UPDATE, {"number": row["seq"], **columns_of(changes, tx.redactor)})
 
 
@@ -208,7 +211,7 @@ def _locked(tx: Transaction, job_id: str) -> Any:
     return row or _locked(tx, catalogue.row_of(tx.connection, job_id)["id"])
 
 
-def _paid(row: Mapping[str, Any]) -> float:
+def _paid(row: Row) -> float:
     """Return what an attempt did cost, USD; where nobody knows and a provider was asked, what was reserved."""
     if row["cost_usd"] is not None:
         return float(row["cost_usd"])

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 HIDDEN = "[hidden]"
 # Shapes of keys that providers quote in their own error messages.
@@ -41,11 +41,7 @@ class Redactor:
         """Return JSON data without known secrets and without anything shaped like a key."""
         if isinstance(value, str):
             return _SHAPES.sub(HIDDEN, self.text(value))
-        if isinstance(value, dict):
-            return {key: self.message(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.message(item) for item in value]
-        return value
+        return _walk(value, self.message)
 
     def encode(self, value: Any) -> str:
         """Return JSON text without the known secrets; NaN and infinity, which JSON lacks, become null."""
@@ -59,8 +55,14 @@ class Redactor:
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    return _walk(value, _finite)
+
+
+def _walk(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        mapping: dict[Any, Any] = value
+        return {key: change(item) for key, item in mapping.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        items: Sequence[Any] = value
+        return [change(item) for item in items]
     return value

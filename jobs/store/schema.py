@@ -57,10 +57,8 @@ Serial = BigInteger().with_variant(Integer(), "sqlite")
 Name = String().with_variant(String(collation="C"), "postgresql")
 Json = JSON(none_as_null=True)
 
-DRIVABLE = (
-    "CASE WHEN (wish IS NOT NULL OR state NOT IN ('succeeded', 'failed', 'cancelled', 'paused', 'lost'))"
-    " AND (blocked = 0 OR wish IN ('cancel', 'pause')) THEN 1 ELSE 0 END"
-)
+ACTIVE = "(wish IS NOT NULL OR state NOT IN ('succeeded', 'failed', 'cancelled', 'paused', 'lost'))"
+DRIVABLE = f"CASE WHEN {ACTIVE} AND (blocked = 0 OR wish IN ('cancel', 'pause')) THEN 1 ELSE 0 END"
 
 metadata = MetaData()
 
@@ -124,6 +122,7 @@ jobs = Table(
     Index("ix_jobs_experiment_state", "experiment", "state", "earlier_usd", "cost_usd", "reserved_usd"),
     Index("ix_jobs_state_seq", "state", "seq"),
     Index("ix_jobs_handle_id", "handle_id"),
+    Index("ix_jobs_active", "provider", sqlite_where=text(ACTIVE), postgresql_where=text(ACTIVE)),
     Index(
         "ix_jobs_wish",
         "wish",

@@ -157,6 +157,10 @@ class SqlStore(Store):
         return self._read(lambda connection: leasing.wished(connection, owner))
 
     @override
+    def has_work(self, provider: str) -> bool:
+        return self._read(lambda connection: catalogue.has_work(connection, provider))
+
+    @override
     def settle(self, job_id: str, to: State, *, handle: Handle | None = None, note: str = "") -> Job:
         return self._write(lambda tx: lifecycle.settle(tx, job_id, to, handle, note))
 

@@ -16,10 +16,8 @@ depends_on = None
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 _TIME = sa.DateTime(timezone=True)
-_DRIVABLE = (
-    "CASE WHEN (wish IS NOT NULL OR state NOT IN ('succeeded', 'failed', 'cancelled', 'paused', 'lost'))"
-    " AND (blocked = 0 OR wish IN ('cancel', 'pause')) THEN 1 ELSE 0 END"
-)
+_ACTIVE = "(wish IS NOT NULL OR state NOT IN ('succeeded', 'failed', 'cancelled', 'paused', 'lost'))"
+_DRIVABLE = f"CASE WHEN {_ACTIVE} AND (blocked = 0 OR wish IN ('cancel', 'pause')) THEN 1 ELSE 0 END"
 
 
 def upgrade() -> None:
@@ -84,14 +82,15 @@ def _create_jobs() -> None:
 
 
 def _create_jobs_indexes() -> None:
-    free, wished = sa.text("drivable = 1 AND leased = 0"), sa.text("wish IS NOT NULL")
-    claim = [sa.text("priority DESC"), "seq", "provider", "kind"]
+    free, wished, active = map(sa.text, ("drivable = 1 AND leased = 0", "wish IS NOT NULL", _ACTIVE))
+    claim: list[str | sa.TextClause] = [sa.text("priority DESC"), "seq", "provider", "kind"]
     op.create_index("ix_jobs_claim", "jobs", claim, sqlite_where=free, postgresql_where=free)
     op.create_index("ix_jobs_experiment_seq", "jobs", ["experiment", "seq"])
     state = ["experiment", "state", "earlier_usd", "cost_usd", "reserved_usd"]
     op.create_index("ix_jobs_experiment_state", "jobs", state)
     op.create_index("ix_jobs_state_seq", "jobs", ["state", "seq"])
     op.create_index("ix_jobs_handle_id", "jobs", ["handle_id"])
+    op.create_index("ix_jobs_active", "jobs", ["provider"], sqlite_where=active, postgresql_where=active)
     op.create_index("ix_jobs_wish", "jobs", ["wish"], sqlite_where=wished, postgresql_where=wished)
 
 
