@@ -152,8 +152,8 @@ def merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(weak)
     for key, value in strong.items():
         under = merged.get(key)
-        if is_table(value) and is_table(under):
-            merged[key] = merge(under, value)
+        if is_table(value):
+            merged[key] = merge(table(under), value)
         elif value is not None:
             merged[key] = value
     return merged
