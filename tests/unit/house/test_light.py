@@ -20,7 +20,7 @@ HEAVY = {
     "uvicorn", "alembic",
 }  # fmt: skip
 LIGHT_MODULES = [
-    "broker", "broker.api", "broker.blocking", "broker.catalog", "broker.cli", "broker.errors", "broker.evaluation",
+    "broker", "broker.api", "broker.catalog", "broker.cli", "broker.errors", "broker.evaluation",
     "broker.gateway", "broker.jobs.artifacts", "broker.jobs.datasets", "broker.jobs.spec", "broker.jobs.store",
     "broker.providers.contract", "broker.providers.registry", "broker.results", "broker.sandbox", "broker.scheduler",
     "broker.settings", "broker.worker",
@@ -69,7 +69,8 @@ def test_a_light_command_starts_within_three_times_a_bare_import(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BROKER_DATA_DIR", str(tmp_path))
-    bare, ours = [], []
+    bare: list[float] = []
+    ours: list[float] = []
     for _ in range(7):
         bare.append(cpu_s([sys.executable, "-c", "import typer, rich"]))
         ours.append(cpu_s([sys.executable, "-m", "broker", *arguments]))
