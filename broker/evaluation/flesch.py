@@ -97,6 +97,15 @@ def _installed(name: str) -> str:
 
 @cache
 def _scorer() -> Any:
+    return open_scorer()
+
+
+def open_scorer() -> Any:
+    """Return a scorer of our own, after a look at its release.
+
+    Raises:
+        MissingExtraError: Another release of textstat is installed, or none.
+    """
     found = _installed("textstat")
     if found != TEXTSTAT:
         raise MissingExtraError(

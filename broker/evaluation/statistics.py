@@ -187,7 +187,7 @@ def permutation_p(left: Sequence[float], right: Sequence[float], *, seed: int = 
     import numpy as np
 
     a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    if len(a) == 0 or bool(np.all(a == b)):
+    if len(a) < 2 or bool(np.all(a == b)):
         return 1.0
 
     def mean_difference(x: Array, y: Array, axis: int = -1) -> Any:

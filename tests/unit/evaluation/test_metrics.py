@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +11,9 @@ from broker.evaluation.matching import extract, normalised, same
 from broker.evaluation.metrics import BUILT_IN, Metric, open_metric
 from broker.evaluation.scoring import score_metric
 from broker.evaluation.similarity import CHUNK, cosine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.anyio
 
@@ -44,11 +46,11 @@ async def scores(name: str, rows: Sequence[Scored], context: MetricContext | Non
     return await open_metric(name, context or MetricContext()).score(rows)
 
 
-async def test_conversational_counts_an_empty_answer_as_not_conversational():
+async def test_conversational_counts_an_empty_answer_as_not_conversational() -> None:
     assert await scores("conversational", [row(CASUAL), row(FORMAL), row("")]) == [1.0, 0.0, 0.0]
 
 
-async def test_threshold_is_settable_and_named():
+async def test_threshold_is_settable_and_named() -> None:
     found = open_metric("conversational:95", MetricContext())
     assert await found.score([row(FORMAL), row("It is so.")]) == [0.0, 1.0]
     assert found.name == "conversational:95"
@@ -56,49 +58,49 @@ async def test_threshold_is_settable_and_named():
     assert "95" in found.version
 
 
-async def test_threshold_includes_the_score_itself():
+async def test_threshold_includes_the_score_itself() -> None:
     from broker.evaluation.flesch import flesch
 
     exact = flesch(CASUAL)
     assert await scores(f"conversational:{exact!r}", [row(CASUAL)]) == [1.0]
 
 
-async def test_bad_threshold_names_place_and_fix():
+async def test_bad_threshold_names_place_and_fix() -> None:
     with pytest.raises(SpecError, match=r"conversational:easy.*not a number"):
         open_metric("conversational:easy", MetricContext())
 
 
-async def test_flesch_has_no_score_for_an_empty_answer():
+async def test_flesch_has_no_score_for_an_empty_answer() -> None:
     values = await scores("flesch", [row(CASUAL), row("")])
     assert values[0] is not None
     assert values[0] > 60
     assert values[1] is None
 
 
-async def test_flesch_metrics_carry_the_version():
+async def test_flesch_metrics_carry_the_version() -> None:
     for name in ("flesch", "conversational"):
         assert FLESCH_VERSION in open_metric(name, MetricContext()).version
 
 
-async def test_flesch_warns_on_foreign_text():
+async def test_flesch_warns_on_foreign_text() -> None:
     rows = [row(CASUAL), row("Das Schwimmbad wurde im Jahr 1967 geschlossen, und es ist nicht mehr da.")]
     result = await score_metric(open_metric("flesch", MetricContext()), rows)
     assert result.remarks == ("1 of 2 answers do not look English: Flesch scores are made for English text",)
 
 
-async def test_length_counts_words():
+async def test_length_counts_words() -> None:
     assert await scores("length", [row("one two  three"), row("")]) == [3.0, 0.0]
     assert open_metric("length", MetricContext()).direction is Direction.NONE
 
 
-async def test_similarity_by_the_worker():
+async def test_similarity_by_the_worker() -> None:
     encoder = Encoder()
     found = open_metric("similarity", MetricContext(workers=encoder, encoder="some/encoder"))
     assert await found.score([row("It did."), row("No."), row(""), row("It.", expected=" ")]) == [1.0, 0.0, None, None]
     assert found.version == "some/encoder sentence-transformers 6.2.0"
 
 
-async def test_similarity_in_chunks():
+async def test_similarity_in_chunks() -> None:
     encoder = Encoder()
     context = MetricContext(workers=encoder, encoder="some/encoder")
     values = await scores("similarity", [row("It did.")] * (CHUNK + 1), context)
@@ -113,7 +115,7 @@ async def test_similarity_in_chunks():
         MissingExtraError("sentence-transformers is not installed", fix="pip install"),
     ],
 )
-async def test_an_encoder_that_cannot_be_loaded_gives_a_reason_and_no_number(failure: Exception):
+async def test_an_encoder_that_cannot_be_loaded_gives_a_reason_and_no_number(failure: Exception) -> None:
     context = MetricContext(workers=Encoder(failure), encoder="some/encoder")
     result = await score_metric(open_metric("similarity", context), [row("It did.")])
     assert result.failure
@@ -121,13 +123,13 @@ async def test_an_encoder_that_cannot_be_loaded_gives_a_reason_and_no_number(fai
     assert (result.value, result.low, result.high, result.values) == (None, None, None, ())
 
 
-async def test_similarity_without_workers_names_the_extra():
+async def test_similarity_without_workers_names_the_extra() -> None:
     result = await score_metric(open_metric("similarity", MetricContext()), [row("It did.")])
     assert "similarity" in (result.failure or "")
     assert "pip install" in (result.failure or "")
 
 
-def test_cosine():
+def test_cosine() -> None:
     assert cosine([1, 2], [2, 4]) == 1.0
     assert cosine([1, 0], [-1, 0]) == -1.0
     assert cosine([0, 0], [1, 0]) is None
@@ -146,7 +148,7 @@ def test_cosine():
         ("The final answer is: 3.5.", "3.5"),
     ],
 )
-def test_extract(text: str, final: str):
+def test_extract(text: str, final: str) -> None:
     assert extract(text) == final
 
 
@@ -164,18 +166,18 @@ def test_extract(text: str, final: str):
         ("", "", False),
     ],
 )
-def test_same(answer: str, expected: str, equal: bool):
+def test_same(answer: str, expected: str, equal: bool) -> None:
     assert same(answer, expected) is equal
 
 
-async def test_matches():
+async def test_matches() -> None:
     rows = [row("The answer is 42.", "42"), row("41", "42"), row("42", "")]
     assert await scores("extracted-match", rows) == [1.0, 0.0, None]
     assert await scores("exact-match", [row("the Pool!", "A pool"), row("a pond", "a pool")]) == [1.0, 0.0]
     assert normalised("The  cat, a hat.") == "cat hat"
 
 
-async def test_metric_of_a_function():
+async def test_metric_of_a_function() -> None:
     @metric("shouts", unit="", direction="lower", version="2")
     def shouts(row: Scored) -> float:
         return row.answer.count("!")
@@ -185,7 +187,7 @@ async def test_metric_of_a_function():
     assert "shouts" in metric_names()
 
 
-async def test_proportion_of_a_function():
+async def test_proportion_of_a_function() -> None:
     @metric("short", kind="proportion")
     def short(row: Scored) -> bool:
         return len(row.answer) < 5
@@ -195,28 +197,28 @@ async def test_proportion_of_a_function():
     assert result.interval == "Wilson"
 
 
-async def test_metric_by_module_and_attribute():
+async def test_metric_by_module_and_attribute() -> None:
     found = open_metric("broker.evaluation.matching:length", MetricContext())
     assert await found.score([row("a b")]) == [2.0]
 
 
 @pytest.mark.parametrize("name", ["conversatonal", "nowhere:at_all", "broker.evaluation.matching:nothing", ""])
-def test_unknown_metric_names_the_known(name: str):
+def test_unknown_metric_names_the_known(name: str) -> None:
     with pytest.raises(UnknownNameError, match="similarity"):
         check_metrics([name])
 
 
-def test_nearest_match():
+def test_nearest_match() -> None:
     with pytest.raises(UnknownNameError, match="did you mean conversational"):
         check_metrics(["conversatonal"])
 
 
-def test_built_in_metrics_keep_the_protocol():
+def test_built_in_metrics_keep_the_protocol() -> None:
     for name in BUILT_IN:
         assert isinstance(open_metric(name, MetricContext()), Metric)
 
 
-async def test_a_broken_metric_costs_its_own_column_only():
+async def test_a_broken_metric_costs_its_own_column_only() -> None:
     @metric("broken")
     def broken(row: Scored) -> float:
         return 1 / len(row.answer)
@@ -225,7 +227,7 @@ async def test_a_broken_metric_costs_its_own_column_only():
     assert result.failure == "ZeroDivisionError: division by zero"
 
 
-async def test_numbers_that_are_none_are_refused():
+async def test_numbers_that_are_none_are_refused() -> None:
     @metric("infinite")
     def infinite(_row: Scored) -> float:
         return float("nan")
@@ -233,12 +235,12 @@ async def test_numbers_that_are_none_are_refused():
     assert "finite" in ((await score_metric(infinite, [row("x")])).failure or "")
 
 
-async def test_failed_rows_stay_without_a_value():
+async def test_failed_rows_stay_without_a_value() -> None:
     result = await score_metric(open_metric("length", MetricContext()), [row("a b"), None, row("a b c d")])
     assert result.values == (2.0, None, 4.0)
     assert (result.value, result.scored, result.unscored) == (3.0, 2, 0)
 
 
-async def test_all_rows_failed():
+async def test_all_rows_failed() -> None:
     result = await score_metric(open_metric("length", MetricContext()), [None, None])
     assert (result.value, result.scored, result.failure) == (None, 0, None)

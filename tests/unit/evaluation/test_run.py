@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -17,14 +16,21 @@ from broker.jobs.rows import ChatRow, Dataset, PreferenceRow
 from broker.jobs.spec import Decoding, EvaluateSpec, ModelRef, PromptPolicy, RowFormat
 from broker.providers.contract import Answer, CompletionRequest
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
 pytestmark = pytest.mark.anyio
 MODEL = ModelRef(provider="fake", name="model-1")
 ROWS = 10
 
 
 def chat(question: str, answer: str = "It is so.", system: str | None = "Be kind.") -> ChatRow:
-    head = [{"role": "system", "content": system}] if system else []
-    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer, "weight": 1}]
+    head: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer, "weight": 1},
+    ]
     return ChatRow(messages=(*head, *turns))
 
 
@@ -100,7 +106,7 @@ def texts(folder: Path, spec: EvaluateSpec) -> dict[str, str]:
     return {id_: answer.text for id_, answer in read_answers(folder, spec, MODEL).answers.items()}
 
 
-async def test_every_row_is_asked_once_and_scored(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_every_row_is_asked_once_and_scored(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     model, seen = Model(), list[Progress]()
     result = await run(spec, artifacts, tmp_path / "e", model, on_progress=seen.append)
     assert model.asked == [str(i) for i in range(ROWS)]
@@ -111,14 +117,14 @@ async def test_every_row_is_asked_once_and_scored(spec: EvaluateSpec, artifacts:
     assert seen[-1] == Progress(done=ROWS, total=ROWS, failed=0, tokens=30)
 
 
-async def test_scores_are_read_back_equal(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_scores_are_read_back_equal(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     result = await run(spec, artifacts, tmp_path / "e", Model(fail=["3"]))
     assert load_result(tmp_path / "e") == result
     assert json.loads((tmp_path / "e" / "scores.json").read_text())["format"] == 1
     assert load_result(tmp_path / "nowhere") is None
 
 
-async def test_conditions_are_recorded(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_conditions_are_recorded(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     spec = replace(spec, policy=PromptPolicy(name="concise", system="Be brief."), decoding=Decoding(max_tokens=7))
     conditions = (await run(spec, artifacts, tmp_path / "e", Model())).conditions
     assert conditions["validation_sha256"] == spec.validation.sha256
@@ -127,7 +133,7 @@ async def test_conditions_are_recorded(spec: EvaluateSpec, artifacts: Artifacts,
     assert conditions["encoder"] is None
 
 
-async def test_restarted_it_asks_only_what_is_missing(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_restarted_it_asks_only_what_is_missing(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     first, second, third = Model(stop_after=4), Model(), Model()
     with pytest.raises(UnavailableError):
         await run(spec, artifacts, tmp_path / "e", first)
@@ -139,7 +145,7 @@ async def test_restarted_it_asks_only_what_is_missing(spec: EvaluateSpec, artifa
     assert again == result
 
 
-async def test_cancelled_it_keeps_what_came(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_cancelled_it_keeps_what_came(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     first, second = Model(), Model()
     with anyio.CancelScope() as scope:
 
@@ -156,7 +162,7 @@ async def test_cancelled_it_keeps_what_came(spec: EvaluateSpec, artifacts: Artif
 @pytest.mark.parametrize("stop_after", range(ROWS))
 async def test_an_incomplete_local_batch_is_made_again_whole(
     spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path, stop_after: int
-):
+) -> None:
     await run(spec, artifacts, tmp_path / "whole", Batched())
     with pytest.raises(UnavailableError):
         await run(spec, artifacts, tmp_path / "cut", Batched(stop_after=stop_after))
@@ -166,7 +172,7 @@ async def test_an_incomplete_local_batch_is_made_again_whole(
     assert len(rest.asked) <= ROWS - (stop_after - 1) // 4 * 4
 
 
-async def test_a_torn_tail_is_asked_again(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_a_torn_tail_is_asked_again(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     await run(spec, artifacts, tmp_path / "e", Model())
     file = tmp_path / "e" / "answers.jsonl"
     file.write_bytes(file.read_bytes()[:-9])
@@ -175,7 +181,7 @@ async def test_a_torn_tail_is_asked_again(spec: EvaluateSpec, artifacts: Artifac
     assert model.asked == ["9"]
 
 
-async def test_a_failed_row_is_a_counted_failure(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_a_failed_row_is_a_counted_failure(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     result = await run(spec, artifacts, tmp_path / "e", Model(fail=["2", "5"]))
     assert (result.n, result.failed, result.failures) == (ROWS, 2, {"HTTP 500": 2})
     length = result.metrics["length"]
@@ -184,7 +190,7 @@ async def test_a_failed_row_is_a_counted_failure(spec: EvaluateSpec, artifacts: 
     assert length.value == pytest.approx(sum(2 + i + 1 for i in range(ROWS) if i not in (2, 5)) / 8)
 
 
-async def test_failed_rows_are_asked_again_only_when_wanted(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_failed_rows_are_asked_again_on_demand(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     await run(spec, artifacts, tmp_path / "e", Model(fail=["2", "5"]))
     still, again = Model(), Model()
     assert (await run(spec, artifacts, tmp_path / "e", still)).failed == 2
@@ -193,7 +199,7 @@ async def test_failed_rows_are_asked_again_only_when_wanted(spec: EvaluateSpec, 
     assert again.asked == ["2", "5"]
 
 
-async def test_a_row_that_fails_again_ends(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_a_row_that_fails_again_ends(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     await run(spec, artifacts, tmp_path / "e", Model(fail=["2"]))
     model = Model(fail=["2"])
     assert (await run(spec, artifacts, tmp_path / "e", model, retry_failed=True)).failed == 1
@@ -203,7 +209,7 @@ async def test_a_row_that_fails_again_ends(spec: EvaluateSpec, artifacts: Artifa
 @pytest.mark.parametrize("kind", [Model, Batched])
 async def test_a_row_without_any_answer_is_a_failure(
     spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path, kind: type[Model]
-):
+) -> None:
     model = Model(silent=["4"])
     result = await run(spec, artifacts, tmp_path / "e", model)
     assert (result.failed, result.failures) == (1, {"the provider gave no answer for this row": 1})
@@ -212,12 +218,14 @@ async def test_a_row_without_any_answer_is_a_failure(
 
 async def test_a_provider_that_says_nothing_at_all_is_at_fault(
     spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path
-):
+) -> None:
     with pytest.raises(UnavailableError, match="without giving one"):
         await run(spec, artifacts, tmp_path / "e", Model(silent=[str(i) for i in range(ROWS)]))
 
 
-async def test_answers_of_another_question_do_not_count(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_answers_of_another_question_do_not_count(
+    spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path
+) -> None:
     await run(spec, artifacts, tmp_path / "e", Model())
     hotter = Model()
     await run(replace(spec, decoding=Decoding(temperature=1.0)), artifacts, tmp_path / "e", hotter)
@@ -229,14 +237,14 @@ async def test_answers_of_another_question_do_not_count(spec: EvaluateSpec, arti
 
 async def test_an_unknown_metric_is_refused_before_anything_is_asked(
     spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path
-):
+) -> None:
     model = Model()
     with pytest.raises(UnknownNameError):
         await run(replace(spec, metrics=("nonsense",)), artifacts, tmp_path / "e", model)
     assert model.asked == []
 
 
-async def test_refused_outright(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path):
+async def test_refused_outright(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     class Refusing(Model):
         async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
             raise RefusedError("no such model")
@@ -250,7 +258,7 @@ def roles(request: CompletionRequest) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in request.messages]
 
 
-def test_prompts_keep_each_rows_own_system_message():
+def test_prompts_keep_each_rows_own_system_message() -> None:
     dataset = Dataset(name="v", format=RowFormat.CHAT, rows=(chat("a"), chat("b", system=None)))
     one, two = prompts(dataset, PromptPolicy())
     assert roles(one) == [("system", "Be kind."), ("user", "a")]
@@ -258,7 +266,7 @@ def test_prompts_keep_each_rows_own_system_message():
     assert (one.id, two.id) == ("0", "1")
 
 
-def test_a_policy_replaces_adds_or_removes_the_system_message():
+def test_a_policy_replaces_adds_or_removes_the_system_message() -> None:
     dataset = Dataset(name="v", format=RowFormat.CHAT, rows=(chat("a"), chat("b", system=None)))
     concise = prompts(dataset, PromptPolicy(name="concise", system="Be brief."))
     assert [roles(request)[0] for request in concise] == [("system", "Be brief.")] * 2
@@ -266,13 +274,13 @@ def test_a_policy_replaces_adds_or_removes_the_system_message():
     assert [roles(request) for request in bare] == [[("user", "a")], [("user", "b")]]
 
 
-def test_prompts_hold_no_training_keys():
+def test_prompts_hold_no_training_keys() -> None:
     turns = ({"role": "user", "content": "a", "weight": 0}, {"role": "assistant", "content": "b"})
     request = prompts(Dataset(name="v", format=RowFormat.CHAT, rows=(ChatRow(messages=turns),)))[0]
     assert request.messages == ({"role": "user", "content": "a"},)
 
 
-def test_prompts_of_preference_rows():
+def test_prompts_of_preference_rows() -> None:
     row = PreferenceRow(
         messages=({"role": "user", "content": "a"},),
         preferred=({"role": "assistant", "content": "good"},),
