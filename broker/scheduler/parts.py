@@ -54,6 +54,7 @@ class Parts:
     data_dir: Path
     changed: Callable[[], None] = lambda: None
     events: list[NewEvent] = field(default_factory=list)
+    latest: dict[str, NewEvent] = field(default_factory=dict)
 
     async def transition(self, held: Held, to: State, *, data: dict[str, Any] | None = None, **changes: Any) -> Job:
         """Move a job to another state; finished when it returns, whatever is cancelled meanwhile."""
@@ -88,14 +89,15 @@ class Parts:
         if known is None or (known.code, known.message) != (verdict.code, verdict.message):
             await self.update(held, look=failure_of(verdict))
 
-    def progress(self, job_id: str, data: dict[str, Any], *, kind: EventKind = EventKind.PROGRESS) -> None:
-        """Queue an event; it is written with others in one transaction."""
-        self.events.append(NewEvent(job_id=job_id, kind=kind, data=data, at=datetime.now(UTC)))
+    def progress(self, job_id: str, data: dict[str, Any]) -> None:
+        """Note how far a job is; of several notes between two writes only the last is stored."""
+        self.latest[job_id] = NewEvent(job_id=job_id, kind=EventKind.PROGRESS, data=data, at=datetime.now(UTC))
 
     async def flush(self) -> None:
         """Write the queued events."""
-        if self.events:
-            batch, self.events = self.events, []
+        if self.events or self.latest:
+            batch = [*self.events, *self.latest.values()]
+            self.events, self.latest = [], {}
             await blocking(self.store.append_events, batch)
             self.changed()
 

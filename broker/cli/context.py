@@ -1,0 +1,129 @@
+"""What every command needs: the settings, the store for a quick look, and the broker for real work."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from broker.cli.output import OUT
+from broker.errors import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from broker.api import Broker
+    from broker.jobs.store.protocol import Store
+    from broker.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class State:
+    """The options given before the command.
+
+    Attributes:
+        config: Settings file in place of the project's.
+        overrides: Settings by name.
+    """
+
+    config: Path | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+STATE = State()
+
+
+class StoppedError(Exception):
+    """A person pressed Ctrl-C once, and everything was brought to rest."""
+
+
+def settings() -> Settings:
+    """Load all settings; print their warnings."""
+    from broker.settings import load_settings
+
+    loaded = load_settings(config=STATE.config, overrides=STATE.overrides)
+    for warning in loaded.warnings:
+        OUT.notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+    return loaded
+
+
+@contextmanager
+def store() -> Iterator[Store]:
+    """Open the store for a quick look, without an event loop and without the other settings."""
+    from broker.jobs.store import open_store
+    from broker.settings import locate
+
+    opened = open_store(locate(config=STATE.config, overrides=STATE.overrides).store_url)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def run(work: Callable[[Broker], Awaitable[T]], *, drive: bool, report: Callable[[str, int, int], None] | None = None) -> T:
+    """Open the broker, do some work with it, close it; Ctrl-C once is gentle, twice is not.
+
+    Args:
+        work: What to do.
+        drive: Drive jobs meanwhile.
+        report: Receives (text, done, total) of long steps.
+
+    Returns:
+        What `work` returned.
+
+    Raises:
+        StoppedError: Ctrl-C was pressed; local work has reached a checkpoint.
+    """
+    import anyio
+
+    from broker.api import Broker
+
+    loaded = settings()
+
+    async def main() -> T:
+        found: list[T] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_listen, tasks.cancel_scope)
+            async with Broker(loaded, drive=drive, report=report or _silent) as broker:
+                found.append(await work(broker))
+            tasks.cancel_scope.cancel()
+        if not found:
+            raise StoppedError
+        return found[0]
+
+    try:
+        return anyio.run(main)
+    except BaseExceptionGroup as group:
+        raise _plain(group) from None
+
+
+def _silent(_text: str, _done: int, _total: int) -> None:
+    pass
+
+
+async def _listen(scope: Any) -> None:
+    import anyio
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            break
+    OUT.notes.print("\nstopping: local work goes to its next checkpoint (Ctrl-C again stops at once)")
+    # The loop's own handlers are gone now: the next signal ends the process, whatever it is doing.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit_now)
+    scope.cancel()
+
+
+def _exit_now(_number: int, _frame: object) -> None:
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
