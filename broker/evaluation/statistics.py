@@ -175,9 +175,9 @@ def mcnemar_p(only_left: int, only_right: int) -> float:
 
 
 def permutation_p(left: Sequence[float], right: Sequence[float], *, seed: int = SEED) -> float:
-    """Return the p value of the paired permutation test of the mean difference (by scipy).
+    """Return the p value of the paired permutation test of the mean difference: random signs of the differences.
 
-    Exact when all sign flips can be tried (13 rows and fewer), else by 9,999 random ones.
+    Exact when all sign flips can be tried (13 rows and fewer), else by 9,999 random ones (both by scipy).
 
     Args:
         left: Values of one model.
@@ -186,23 +186,42 @@ def permutation_p(left: Sequence[float], right: Sequence[float], *, seed: int = 
     """
     import numpy as np
 
-    a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    if len(a) < 2 or bool(np.all(a == b)):
+    differences = np.asarray(left, dtype=np.float64) - np.asarray(right, dtype=np.float64)
+    if len(differences) < 2 or not differences.any():
         return 1.0
+    test = _all_flips if 2 ** len(differences) <= RESAMPLES else _random_flips
+    return min(1.0, test(differences, seed))
 
-    def mean_difference(x: Array, y: Array, axis: int = -1) -> Any:
-        return np.mean(x - y, axis=axis)
 
-    found = _stats().permutation_test(
-        (a, b),
-        mean_difference,
-        permutation_type="samples",
+def _all_flips(differences: Array, _seed: int) -> float:
+    def total(sample: Array, axis: int = -1) -> Any:
+        return sample.sum(axis=axis)
+
+    found = _stats().permutation_test((differences,), total, permutation_type="samples", n_resamples=RESAMPLES)
+    return float(found.pvalue)
+
+
+def _random_flips(differences: Array, seed: int) -> float:
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+
+    def signs(size: tuple[int, ...]) -> Array:
+        return random.integers(0, 2, size=size, dtype=np.int8).astype(np.float64) * 2 - 1
+
+    def total(sample: Array, axis: int = -1) -> Any:
+        del axis  # the rows of `sample` are sets of signs; the one seen is all ones
+        return sample @ differences
+
+    found = _stats().monte_carlo_test(
+        np.ones(len(differences)),
+        signs,
+        total,
         vectorized=True,
         n_resamples=RESAMPLES,
-        batch=max(1, _BATCH_NUMBERS // len(a)),
-        rng=np.random.default_rng(seed),
+        batch=max(1, _BATCH_NUMBERS // len(differences)),
     )
-    return min(1.0, float(found.pvalue))
+    return float(found.pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -213,13 +232,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multitest.multipletests(list(p_values), alpha=ALPHA, method="holm")[1]]
 
 
-def compare(kind: Kind, left: Sequence[float | None], right: Sequence[float | None]) -> PairTest:
+def compare(
+    kind: Kind, left: Sequence[float | None], right: Sequence[float | None], *, interval: bool = True
+) -> PairTest:
     """Compare two models on the rows where both have a value.
 
     Args:
         kind: Which test belongs to the values.
         left: Values of one model by row; None where it has none.
         right: Values of the other on the same rows.
+        interval: Make the interval of the difference as well (most of the time goes there).
     """
     pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
     differences = [a - b for a, b in pairs]
@@ -228,12 +250,12 @@ def compare(kind: Kind, left: Sequence[float | None], right: Sequence[float | No
         p, method = mcnemar_p(only_left, only_right), "McNemar, exact"
     else:
         p, method = permutation_p([a for a, _ in pairs], [b for _, b in pairs]), "paired permutation"
-    interval = mean_interval(differences)
+    ends = mean_interval(differences) if interval else Interval(value=None)
     return PairTest(
         n=len(pairs),
-        difference=interval.value,
-        low=interval.low,
-        high=interval.high,
+        difference=sum(differences) / len(pairs) if pairs else None,
+        low=ends.low,
+        high=ends.high,
         p=p,
         effect=_effect(kind, pairs),
         spread=_spread(kind, differences),
