@@ -1,0 +1,184 @@
+"""`broker serve`: the application behind uvicorn, with patience for clients but not without end."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from broker.errors import UserError
+from broker.jobs.blocking import blocking
+from broker.jobs.store import open_store
+from broker.server.app import create_app
+from broker.server.errors import invalid
+from broker.server.tokens import token_names
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from broker.server.config import ServerConfig
+    from broker.jobs.store import Store
+    from broker.settings import Settings
+
+log = logging.getLogger("broker.server")
+_HEADER_BYTES = 64 * 1024
+_KEEP_ALIVE_S = 75
+
+
+async def serve(
+    config: ServerConfig, settings: Settings, *, started: Callable[[str], None] = lambda _url: None
+) -> None:
+    """Serve until the process is told to stop (SIGINT, SIGTERM); running requests may end first.
+
+    Args:
+        config: Where to listen and what to serve.
+        settings: Of the broker behind it.
+        started: Called once, with the base URL, when clients can come.
+
+    Raises:
+        UserError: Other than loopback without a token, or the address cannot be bound.
+        StoreError: The store cannot be opened.
+    """
+    store = await blocking(open_store, settings.store_url)
+    try:
+        check_open(config, await blocking(token_names, store))
+        server = build_server(config, settings, store, started)
+        await server.serve()
+        if not server.started:
+            raise UserError(f"the server cannot listen on {config.host}:{config.port}", fix="choose another --port")
+    finally:
+        await blocking(store.close)
+
+
+def check_open(config: ServerConfig, tokens: list[str]) -> None:
+    """Refuse to let other machines in without a token.
+
+    Args:
+        config: Where to listen.
+        tokens: Names of the tokens there are.
+
+    Raises:
+        UserError: The address is not loopback and there is no token.
+    """
+    if not config.loopback and not tokens:
+        raise UserError(
+            f"{config.host} can be reached from other machines, and there is no token",
+            fix="broker serve --new-token NAME, then start again; or leave --host out",
+        )
+
+
+def build_server(
+    config: ServerConfig, settings: Settings, store: Store, started: Callable[[str], None]
+) -> uvicorn.Server:
+    """Build the server; its `serve` runs it, and its `should_exit` ends it.
+
+    Args:
+        config: Where to listen and what to serve.
+        settings: Of the broker behind it.
+        store: Open; closed by the caller.
+        started: Called once, with the base URL, when clients can come.
+    """
+    return _Server(_uvicorn_config(config, settings, store), started, config)
+
+
+def _uvicorn_config(config: ServerConfig, settings: Settings, store: Store) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(config, settings, store),
+        host=config.host,
+        port=config.port,
+        http=partial(PatientProtocol, header_s=config.limits.header_s),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(config.shutdown_s)),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and on which port."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[str], None], asked: ServerConfig) -> None:
+        super().__init__(config)
+        self._tell = started
+        self._asked = asked
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started and not self.should_exit:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            host = f"[{self._asked.host}]" if ":" in self._asked.host else self._asked.host
+            self._tell(f"http://{host}:{port}/v1")
+
+
+class PatientProtocol(H11Protocol):
+    """Ends connections whose request headers do not come, and answers broken HTTP with an error object."""
+
+    def __init__(self, *args: object, header_s: float, **kwargs: object) -> None:
+        """Set up.
+
+        Args:
+            args: As uvicorn gives them.
+            header_s: How long the headers of a request may take, seconds.
+            kwargs: As uvicorn gives them.
+        """
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._header_s = header_s
+        self._header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait_for_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for headers as long as they are not complete."""
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._wait_for_headers()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP with an error object."""
+        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.close()
+            return
+        body = json.dumps(invalid(msg, code="invalid_http").body).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _wait_for_headers(self) -> None:
+        if self._header_timer is None:
+            self._header_timer = self.loop.call_later(self._header_s, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _too_slow(self) -> None:
+        self._header_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
