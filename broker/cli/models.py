@@ -104,7 +104,7 @@ def _print_known(known: Any) -> None:
         gone = ends is not None and ends <= today
         table.add_row(
             Text(facts.name, style="dim" if gone else ""),
-            Text(facts.provider),
+            Text(facts.kind),
             Text(f"{ends} (gone)" if gone else str(ends or "–"), style="red" if gone else ""),
         )
     OUT.console.print(table)

@@ -64,7 +64,11 @@ def _print_report(name: str, report: Report) -> None:
     for problem in report.problems:
         style = "red" if problem.severity == "error" else "yellow"
         OUT.console.print(f"{problem.severity}: {problem}", style=style, markup=False, highlight=False, soft_wrap=True)
-    OUT.console.print(f"{name}: {report.summary}", markup=False, highlight=False, soft_wrap=True)
+    tokens = report.tokens
+    counted = "tokens" if tokens.exact else "tokens (estimated)"
+    words = f"{report.rows} {report.format} rows, {tokens.total} {counted}, longest {tokens.longest} (line {tokens.longest_line})"
+    OUT.console.print(f"{name}: {words}", markup=False, highlight=False, soft_wrap=True)
+    OUT.console.print(f"prompts compared by: {report.method}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def doctor() -> int:

@@ -77,7 +77,7 @@ def document(connection: Connection, kind: str, name: str) -> dict[str, Any] | N
 def documents(connection: Connection, kind: str) -> dict[str, dict[str, Any]]:
     """Return all documents of a kind, oldest first."""
     query = select(_DOCUMENTS.c.name, _DOCUMENTS.c.data).where(_DOCUMENTS.c.kind == kind).order_by(_DOCUMENTS.c.seq)
-    return dict(connection.execute(query).tuples().all())
+    return {key: value for key, value in connection.execute(query)}  # noqa: C416 - typed as a pair
 
 
 def delete_document(tx: Transaction, kind: str, name: str) -> bool:
