@@ -11,7 +11,6 @@ from broker.errors import MissingExtraError, WorkerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OPEN_ALTERNATIVE = "HuggingFaceTB/SmolLM2-1.7B-Instruct"
 _EXTRAS = {"sentence_transformers": "similarity"}
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -55,7 +54,7 @@ def gated(model: str) -> tuple[str, str]:
     return (
         f"{model} is gated: its licence must be accepted and a Hugging Face token given",
         f"accept the licence at https://huggingface.co/{model}, make a token at https://huggingface.co/settings/tokens "
-        f"and set HF_TOKEN; or take an open model: --model {OPEN_ALTERNATIVE}",
+        "and set HF_TOKEN; or take an open model",
     )
 
 
@@ -111,7 +110,7 @@ def _gated(error: BaseException) -> dict[str, str]:
 
 
 def _unknown(error: BaseException) -> dict[str, str]:
-    fix = f"check the name, or give a folder; an open model: {OPEN_ALTERNATIVE}"
+    fix = "check the name, or give a folder; `broker models` lists some"
     return _as("model_not_found", f"no such model on the Hugging Face hub: {_repo(error)}", fix)
 
 

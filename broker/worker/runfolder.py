@@ -27,6 +27,7 @@ from broker.worker.locks import held
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CHECKPOINT_META = "checkpoint.json"
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -106,6 +107,11 @@ class RunFolder:
         else:
             path.write_text(wish, encoding="utf-8")
 
+    def saved(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Return the checkpoints with what they say of themselves, oldest first."""
+        paths = sorted(self.checkpoints.glob("step-*"))
+        return [(path, meta) for path in paths if (meta := checkpoint_meta(path))]
+
     def events(self, after: str | None = None) -> list[dict[str, Any]]:
         """Return the events that came after the one with this id, oldest first; a torn last line is left out.
 
@@ -118,6 +124,19 @@ class RunFolder:
         lines = path.read_bytes().split(b"\n")[:-1]
         start = int(after) + 1 if after else 0
         return [json.loads(line) for line in lines[start:]]
+
+
+def checkpoint_meta(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of itself; empty when it cannot be read.
+
+    Args:
+        path: The checkpoint's folder.
+    """
+    try:
+        meta: dict[str, Any] = json.loads((path / CHECKPOINT_META).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return meta
 
 
 class EventLog:

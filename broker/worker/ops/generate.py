@@ -141,7 +141,7 @@ class _Told:
 
     def token(self, row: Row) -> None:
         text = row.writer.delta(last=row.finish is not None)
-        if not text:
+        if not text and not (row.finish and row.told < len(row.logprobs)):
             return
         event: dict[str, Any] = {"kind": "delta", "id": row.ask.id, "text": text}
         if self._logprobs:

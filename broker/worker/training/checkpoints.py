@@ -12,6 +12,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from broker.worker.durable import new_folder, publish, sha256
+from broker.worker.runfolder import CHECKPOINT_META, checkpoint_meta
 from broker.worker.training.lora import weights_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = "adapter_model.safetensors"
 _STATE = "state.pt"
-_META = "checkpoint.json"
 _RESUMABLE = 2  # older ones keep their adapter, not their optimizer
 
 
@@ -73,7 +73,7 @@ def save(folder: Path, trained: Trained, meta: Mapping[str, Any]) -> Path:
         save_adapter(temporary, trained.peft)
         torch.save(_state(trained), temporary / _STATE)
         hashes = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
-        (temporary / _META).write_text(json.dumps({**meta, "sha256": hashes}, indent=2), encoding="utf-8")
+        (temporary / CHECKPOINT_META).write_text(json.dumps({**meta, "sha256": hashes}, indent=2), encoding="utf-8")
         publish(temporary, final)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -88,7 +88,7 @@ def thin(folder: Path) -> None:
         folder: Of all checkpoints of the run.
     """
     for path in listed(folder)[:-_RESUMABLE]:
-        if meta_of(path).get("epoch_end"):
+        if checkpoint_meta(path).get("epoch_end"):
             (path / _STATE).unlink(missing_ok=True)
         else:
             shutil.rmtree(path)
@@ -103,15 +103,6 @@ def listed(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
-def meta_of(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of itself; empty when it cannot be read."""
-    try:
-        meta: dict[str, Any] = json.loads((path / _META).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return meta
-
-
 def newest(folder: Path, session: Session) -> Path | None:
     """Return the newest checkpoint that is whole; broken ones are reported and passed over.
 
@@ -122,7 +113,7 @@ def newest(folder: Path, session: Session) -> Path | None:
     for path in reversed(listed(folder)):
         if _whole(path):
             return path
-        if (path / _STATE).exists() or not meta_of(path):
+        if (path / _STATE).exists() or not checkpoint_meta(path):
             session.log(f"checkpoint {path.name} is damaged; the one before it is used", level="warning")
     return None
 
@@ -147,7 +138,7 @@ def load(path: Path, trained: Trained) -> dict[str, Any]:
     torch.set_rng_state(state["rng"])
     if torch.cuda.is_available() and state["cuda_rng"]:
         torch.cuda.set_rng_state_all(state["cuda_rng"])
-    return meta_of(path)
+    return checkpoint_meta(path)
 
 
 def _state(trained: Trained) -> dict[str, Any]:
@@ -160,7 +151,7 @@ def _state(trained: Trained) -> dict[str, Any]:
 
 
 def _whole(path: Path) -> bool:
-    hashes = meta_of(path).get("sha256", {})
+    hashes = checkpoint_meta(path).get("sha256", {})
     if not {WEIGHTS, _STATE} <= hashes.keys():
         return False
     return all((path / name).exists() and sha256(path / name) == value for name, value in hashes.items())

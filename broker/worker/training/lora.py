@@ -61,7 +61,7 @@ def attach(base: Base, options: TrainOptions, *, seed: int, place: Place) -> Pef
     _cast(peft, _DTYPES[options.adapter_dtype])
     _place_dropout(peft, options.dropout, place)
     if options.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     trained: PeftModel = peft.train()
     return trained
 
@@ -73,7 +73,7 @@ def detach(base: Base, peft: PeftModel) -> None:
         base: The base.
         peft: From `attach`.
     """
-    base.model.gradient_checkpointing_disable()
+    base.model.activation_checkpointing_disable()
     base.release(peft)
     base.model.eval()
 
