@@ -8,11 +8,12 @@ from anyio import Event as Flag
 from anyio import move_on_after
 
 from broker.jobs.blocking import blocking
+from broker.jobs.states import RESTING, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from broker.jobs.records import Event
+    from broker.jobs.records import Event, Job
     from broker.jobs.store.protocol import Store
 
 # Another process may have written: look again after so many seconds without a poke.
@@ -70,8 +71,13 @@ class Watcher:
 
     async def _resting(self, store: Store, ids: Sequence[str] | None, experiment: str | None) -> bool:
         if ids is not None:
-            return all([(await blocking(store.job, job_id)).resting for job_id in ids])
+            return all([_rests(await blocking(store.job, job_id)) for job_id in ids])
         counts = await blocking(store.count_jobs, experiment=experiment)
-        from broker.jobs.states import RESTING
+        if any(count and state not in RESTING for state, count in counts.items()):
+            return False
+        paused = await blocking(store.jobs, experiment=experiment, states=[State.PAUSED])
+        return all(_rests(job) for job in paused)
 
-        return all(state in RESTING for state, count in counts.items() if count)
+
+def _rests(job: Job) -> bool:
+    return job.resting and job.wish is None

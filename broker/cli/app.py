@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
@@ -13,6 +12,9 @@ from broker.cli import jobs, models, results, setup, submit
 from broker.cli.context import STATE
 from broker.cli.output import OUT
 from broker.errors import EXIT_INTERRUPTED, EXIT_USAGE, BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EPILOG = """Exit codes: 0 done · 1 a job failed · 2 wrong usage or bad input · 3 a provider failed ·
 4 a job is lost and a person must decide · 5 over budget · 6 the store or the disk failed · 130 stopped by Ctrl-C."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from broker.cli.output import OUT
 from broker.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
     from broker.api import Broker
     from broker.jobs.store.protocol import Store
     from broker.settings import Settings
@@ -64,7 +65,9 @@ def store() -> Iterator[Store]:
         opened.close()
 
 
-def run(work: Callable[[Broker], Awaitable[T]], *, drive: bool, report: Callable[[str, int, int], None] | None = None) -> T:
+def run(
+    work: Callable[[Broker], Awaitable[T]], *, drive: bool, report: Callable[[str, int, int], None] | None = None
+) -> T:
     """Open the broker, do some work with it, close it; Ctrl-C once is gentle, twice is not.
 
     Args:

@@ -91,9 +91,7 @@ def _store(settings: Settings) -> Finding:
 def _room(settings: Settings) -> Finding:
     free_gb = shutil.disk_usage(settings.data_dir if settings.data_dir.exists() else "/").free / 1e9
     fix = "" if free_gb > _ROOM_GB else "free some space, or set BROKER_DATA_DIR to another disk"
-    return Finding(
-        name="disk", good=free_gb > _ROOM_GB, text=f"{free_gb:.0f} GB free at {settings.data_dir}", fix=fix
-    )
+    return Finding(name="disk", good=free_gb > _ROOM_GB, text=f"{free_gb:.0f} GB free at {settings.data_dir}", fix=fix)
 
 
 def _accounts(settings: Settings) -> list[Finding]:

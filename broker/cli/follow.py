@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,6 +12,8 @@ from broker.jobs.records import Event, EventKind, Job
 from broker.jobs.states import TERMINAL, State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.progress import TaskID
 
     from broker.api import Broker

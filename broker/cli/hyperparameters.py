@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from broker.errors import Problem, SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from broker.jobs.spec import ParameterValue
     from broker.providers.contract import Capabilities
 

@@ -56,7 +56,7 @@ _WATCH_HELP = """Follow jobs until they rest, and drive them meanwhile.
 
   broker watch --experiment tone
 """
-_RESUME_HELP = """Go on: with a paused job, with a failed, cancelled or lost one as a new attempt, or with all unfinished ones.
+_RESUME_HELP = """Go on: with a paused job, with a failed, cancelled or lost one (a new attempt), or with all unfinished ones.
 
 [bold]Examples[/bold]
 

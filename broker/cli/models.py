@@ -13,6 +13,8 @@ from broker.cli.output import OUT
 from broker.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 
 if TYPE_CHECKING:
+    pass
+
     from broker.api import Broker
 
 MODELS_HELP = """Models that jobs made, and those that the catalog knows.
@@ -192,5 +194,7 @@ def export(
     else:
         OUT.console.print(str(output), highlight=False)
         if "max_abs_diff" in report:
-            OUT.notes.print(f"logits differ from the adapter's by at most {report['max_abs_diff']:.3g}", highlight=False)
+            OUT.notes.print(
+                f"logits differ from the adapter's by at most {report['max_abs_diff']:.3g}", highlight=False
+            )
     return EXIT_OK

@@ -13,6 +13,8 @@ from broker.cli.output import OUT
 from broker.errors import EXIT_OK
 
 if TYPE_CHECKING:
+    pass
+
     from broker.api import Broker
     from broker.results import ResultsTable
 

@@ -12,6 +12,8 @@ from broker.cli.output import OUT
 from broker.errors import EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
+    pass
+
     from broker.cli.doctor import Finding
     from broker.jobs.datasets import Report
 
@@ -66,9 +68,12 @@ def _print_report(name: str, report: Report) -> None:
         OUT.console.print(f"{problem.severity}: {problem}", style=style, markup=False, highlight=False, soft_wrap=True)
     tokens = report.tokens
     counted = "tokens" if tokens.exact else "tokens (estimated)"
-    words = f"{report.rows} {report.format} rows, {tokens.total} {counted}, longest {tokens.longest} (line {tokens.longest_line})"
+    longest = f"longest {tokens.longest} (line {tokens.longest_line})"
+    words = f"{report.rows} {report.format} rows, {tokens.total} {counted}, {longest}"
     OUT.console.print(f"{name}: {words}", markup=False, highlight=False, soft_wrap=True)
-    OUT.console.print(f"prompts compared by: {report.method}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    OUT.console.print(
+        f"prompts compared by: {report.method}", style="dim", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def doctor() -> int:

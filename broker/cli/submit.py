@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,8 @@ from broker.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, EXIT_LOST, EXIT_OK,
 from broker.jobs.states import JobKind, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from broker.api import Broker, ExperimentRequest, Plan
     from broker.jobs.records import Job
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from broker.jobs.records import Job
 from broker.jobs.spec import EvaluateSpec, TuneSpec
 from broker.jobs.states import State
+
+if TYPE_CHECKING:
+    from broker.jobs.records import Job
 
 STATE_STYLE: dict[State, str] = {
     State.QUEUED: "dim",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker.api import Broker
 from broker.providers.fake import FakeRemote
 from broker.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Opener = Callable[..., AbstractAsyncContextManager[Broker]]
 
@@ -23,12 +25,14 @@ def rows(tmp_path: Path) -> dict[str, Path]:
     files = {"train": tmp_path / "train.jsonl", "validation": tmp_path / "validation.jsonl"}
     for (name, path), first in zip(files.items(), (0, 1000), strict=True):
         count = 12 if name == "train" else 4
-        lines = [_row(f"{name} question {first + 7 * i} about {_WORDS[i % 12]} number {i * i + first}") for i in range(count)]
+        lines = [
+            _row(f"{name} question {first + 7 * i} about {_WORDS[i % 12]} number {i * i + first}") for i in range(count)
+        ]
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return files
 
 
-_WORDS = "oak rain iron bread music winter river glass paper wheel honey stone".split()
+_WORDS = ["oak", "rain", "iron", "bread", "music", "winter", "river", "glass", "paper", "wheel", "honey", "stone"]
 
 
 def _row(question: str) -> dict[str, Any]:
@@ -41,7 +45,9 @@ def open_broker(tmp_path: Path) -> Opener:
     """Open a broker on the test's own folder; options go to the fake account."""
 
     @asynccontextmanager
-    async def opener(*, drive: bool = True, settings: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[Broker]:
+    async def opener(
+        *, drive: bool = True, settings: dict[str, Any] | None = None, **options: Any
+    ) -> AsyncIterator[Broker]:
         account = {"kind": "fake", "options": options}
         overrides = {
             "data_dir": tmp_path / "data",
