@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from broker.jobs.datasets.jsontext import JsonFault, parse_array, parse_json, sh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 MAX_ROW_BYTES = 8 * 1024 * 1024
@@ -71,7 +71,7 @@ def _nearest_file(path: Path) -> str:
     return "check the path" if names else f"the folder {folder} does not exist or is empty"
 
 
-def _by_content(path: Path, stream: io.BufferedReader, label: str) -> Iterator[Record | Problem]:
+def _by_content(path: Path, stream: BufferedReader, label: str) -> Iterator[Record | Problem]:
     head = stream.peek(4)[:4]
     suffix = path.suffix.lower()
     problem = _foreign(head, label)
@@ -213,27 +213,38 @@ def read_csv(stream: IO[bytes], label: str) -> Iterator[Record | Problem]:
         label: What problems call it.
     """
     csv.field_size_limit(MAX_ROW_BYTES)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    line = 1
     try:
-        header_line = text.readline()
-        separator = max(",;\t", key=header_line.count)
-        columns = next(csv.reader([header_line], delimiter=separator, strict=True), list[str]())
-        if problem := _bad_header(columns, f"{label}:1"):
-            yield problem
-            return
-        reader = csv.reader(text, delimiter=separator, strict=True)
-        line = 2
+        header = stream.readline().decode("utf-8-sig")
+        separator = max(",;\t", key=header.count)
+        columns = next(csv.reader([header], delimiter=separator, strict=True), list[str]())
+    except (csv.Error, UnicodeDecodeError) as error:
+        yield _bad_csv(error, f"{label}:1")
+        return
+    if problem := _bad_header(columns, f"{label}:1"):
+        yield problem
+        return
+    yield from _csv_records(stream, separator, columns, label)
+
+
+def _csv_records(stream: IO[bytes], separator: str, columns: list[str], label: str) -> Iterator[Record | Problem]:
+    # Decoded line by line, so that a bad byte is found on its own line.
+    reader = csv.reader((line.decode() for line in stream), delimiter=separator, strict=True)
+    line = 2
+    try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield _csv_record(columns, cells, line, label)
             line = reader.line_num + 2
     except csv.Error as error:
-        yield Problem(
-            where=f"{label}:{line}", what=f"not valid CSV: {error}", fix='put " around the text and double each " in it'
-        )
+        yield _bad_csv(error, f"{label}:{line}")
     except UnicodeDecodeError as error:
-        yield _undecodable(error, f"{label}:{line}")
+        yield _bad_csv(error, f"{label}:{reader.line_num + 2}")
+
+
+def _bad_csv(error: csv.Error | UnicodeDecodeError, where: str) -> Problem:
+    if isinstance(error, UnicodeDecodeError):
+        return _undecodable(error, where)
+    return Problem(where=where, what=f"not valid CSV: {error}", fix='put " around the text and double each " in it')
 
 
 def _bad_header(columns: list[str], where: str) -> Problem | None:
