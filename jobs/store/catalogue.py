@@ -75,8 +75,7 @@ def add(tx: Transaction, experiment: str, new: Sequence[NewJob]) -> list[Job]:
     if needs:
         tx.connection.execute(insert(_DEPENDENCIES), needs)
         weigh(tx, sorted({row["job"] for row in needs}))
-    for one in new:
-        journal.note(tx, one.id, EventKind.STATE, {"from": None, "to": State.QUEUED})
+    journal.note_all(tx, [one.id for one in new], EventKind.STATE, {"from": None, "to": str(State.QUEUED)})
     if any(one.reserved_usd for one in new):
         experiments.require_budget(tx, experiment)
     rows = tx.connection.execute(
@@ -183,7 +182,7 @@ def _require_order(new: Sequence[NewJob]) -> None:
 
 def _numbers(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     query = select(_JOBS.c.id, _JOBS.c.seq).where(among(connection, _JOBS.c.id, sorted(ids)))
-    return dict(connection.execute(query).tuples().all())
+    return {key: value for key, value in connection.execute(query)}  # noqa: C416 - typed as a pair
 
 
 def _known(numbers: dict[str, int], need: str, job: NewJob) -> int:

@@ -14,12 +14,6 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _elapsed_s() -> float:
-    """Return seconds since the machine started, the same in all its processes; goes on while it sleeps where it can."""
-    source = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if source is None else time.clock_gettime(source)
-
-
 @cache
 def _boot_id() -> str:
     try:
@@ -33,7 +27,8 @@ class Clock:
     """Where an embedded store takes its times from. With PostgreSQL both come from the server instead.
 
     All processes that share an SQLite store run on one machine (WAL needs shared memory), so leases are measured on the
-    machine's own count of seconds: setting the wall clock a day forth or back moves no lease.
+    machine's own count of seconds, the same in all its processes: setting the wall clock a day forth or back moves no
+    lease, and none runs out while the machine sleeps.
 
     Attributes:
         now: The time for people (UTC).
@@ -42,5 +37,5 @@ class Clock:
     """
 
     now: Callable[[], datetime] = _utc_now
-    elapsed: Callable[[], float] = _elapsed_s
+    elapsed: Callable[[], float] = time.monotonic
     boot: Callable[[], str] = _boot_id

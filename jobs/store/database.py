@@ -33,6 +33,7 @@ Q = TypeVar("Q", bound=GenerativeSelect)
 
 _BUSY_S = 30.0
 _POLL_S = 0.02
+_WAL_PAGES = 4000  # 16 MB: with SQLite's 4 MB every 150th transition waits for a checkpoint
 _REPEATS = 8
 _MANY = 500  # more values than this go as one array, not as so many parameters
 _POSTGRES_BOOT = "postgresql"
@@ -246,7 +247,7 @@ def _postgres_engine(url: URL, options: dict[str, Any]) -> Engine:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, DDL included
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={_WAL_PAGES}"):
         connection.execute(f"PRAGMA {pragma}").close()
     _use_wal(connection)
 

@@ -35,7 +35,8 @@ def add(tx: Transaction, experiment: Experiment) -> Experiment:
         "decoding": dump(experiment.decoding),
         "notes": dump(dict(experiment.notes)),
     }
-    if tx.connection.execute(tx.insert(_TABLE).values(values).on_conflict_do_nothing()).rowcount:
+    new = tx.insert(_TABLE).values(values).on_conflict_do_nothing().returning(_TABLE.c.seq)
+    if tx.connection.execute(new).first():
         return replace(experiment, created_at=tx.now)
     found = find(tx.connection, experiment.name)
     wanted = experiment.validation_sha256
@@ -49,6 +50,12 @@ def add(tx: Transaction, experiment: Experiment) -> Experiment:
         )
     tx.connection.execute(update(_TABLE).where(_TABLE.c.name == found.name).values(validation_sha256=wanted))
     return replace(found, validation_sha256=wanted)
+
+
+def set_budget(tx: Transaction, name: str, budget_usd: float | None) -> Experiment:
+    """Change a budget; what is reserved already stays, even when it passes the new one."""
+    tx.connection.execute(update(_TABLE).where(_TABLE.c.name == name).values(budget_usd=budget_usd))
+    return find(tx.connection, name)
 
 
 def find(connection: Connection, name: str) -> Experiment:

@@ -11,7 +11,7 @@ from broker.jobs.store import schema
 from broker.jobs.store.decoding import event_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -33,6 +33,11 @@ def note(tx: Transaction, job_id: str, kind: EventKind, data: Mapping[str, Any])
     """Write one event of our own."""
     content = tx.redactor.message(dump(dict(data)))
     tx.connection.execute(_INSERT, {"job_id": job_id, "kind": kind, "at": tx.now, "data": content})
+
+
+def note_all(tx: Transaction, job_ids: Iterable[str], kind: EventKind, data: Mapping[str, Any]) -> None:
+    """Write the same event of our own for many jobs."""
+    tx.connection.execute(_INSERT, [{"job_id": one, "kind": kind, "at": tx.now, "data": dict(data)} for one in job_ids])
 
 
 def append(tx: Transaction, events: Sequence[NewEvent]) -> None:

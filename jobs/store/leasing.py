@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, Integer, bindparam, delete, insert, literal, or_, select, text, update
+from sqlalchemy import Float, bindparam, delete, exists, insert, literal, or_, select, text, union, update
 from sqlalchemy import String as Text
 
 from broker.errors import LeaseLostError
@@ -28,10 +28,17 @@ _JOBS = schema.jobs
 _LEASES = schema.leases
 # Literals, not parameters: only then does SQLite see that the partial index fits.
 _FREE = text("drivable = 1 AND leased = 0")
-_DRIVABLE = text("drivable = 1")
 _ORDER = (_JOBS.c.priority.desc(), _JOBS.c.seq)
 # A lease that begins this far in the future was not written by the clock we read: it has expired.
 _AHEAD_S = 1.0
+# The ways in which a lease is over, each with an index of its own (hence no `!=`).
+_EXPIRIES = (
+    _LEASES.c.until <= bindparam("now"),
+    _LEASES.c.since > bindparam("ahead"),
+    _LEASES.c.boot < bindparam("boot"),
+    _LEASES.c.boot > bindparam("boot"),
+)
+_EXPIRED = union(*(select(_LEASES.c.job).where(one) for one in _EXPIRIES))
 _HELD = (
     select(_JOBS)
     .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
@@ -59,12 +66,9 @@ def held(tx: Transaction, lease: Lease) -> Any:
 
 def claim(tx: Transaction, owner: str, lease_s: float, limit: int, wanted: Filter) -> list[tuple[Job, Lease]]:
     """Take the leases of jobs that want driving, highest priority first, then oldest."""
-    conditions = wanted.conditions(tx.connection)
-    candidates = [*_free(tx, limit, conditions), *_expired(tx, limit, conditions)]
-    chosen = sorted(candidates, key=lambda one: (-one.priority, one.seq))[:limit]
-    stale = {one.token: one.seq for one in chosen if one.token is not None}
-    taken = _take(tx, list(stale)) if stale else set[int]()
-    numbers = [one.seq for one in chosen if one.token is None or one.seq in taken]
+    _sweep(tx)
+    query = select(_JOBS.c.seq).where(_FREE, *wanted.conditions(tx.connection)).order_by(*_ORDER).limit(limit)
+    numbers = tx.connection.execute(tx.locked(query, _JOBS, skip=True)).scalars().all()
     if not numbers:
         return []
     tokens = _grant(tx, owner, lease_s, numbers)
@@ -102,14 +106,11 @@ def revoke(tx: Transaction, number: int) -> None:
 
 
 def wished(connection: Connection, owner: str) -> list[Job]:
-    """Return the jobs of an owner that have a wish."""
-    query = (
-        select(_JOBS)
-        .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
-        .where(_JOBS.c.wish.is_not(None), _LEASES.c.owner == owner)
-        .order_by(_JOBS.c.seq)
-    )
-    return [job_of(row) for row in connection.execute(query).mappings()]
+    """Return the jobs of an owner that have a wish, oldest first."""
+    mine = exists().where(_LEASES.c.job == _JOBS.c.seq, _LEASES.c.owner == owner)
+    # Sorted here: an ORDER BY would tempt SQLite to walk through all jobs instead of the few with a wish.
+    rows = connection.execute(select(_JOBS).where(_JOBS.c.wish.is_not(None), mine)).mappings()
+    return [job_of(row) for row in sorted(rows, key=lambda row: row["seq"])]
 
 
 def _free_up(tx: Transaction, condition: ColumnElement[bool]) -> None:
@@ -118,37 +119,15 @@ def _free_up(tx: Transaction, condition: ColumnElement[bool]) -> None:
         tx.connection.execute(update(_JOBS).where(among(tx.connection, _JOBS.c.seq, gone)).values(leased=0))
 
 
-def _free(tx: Transaction, limit: int, conditions: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
-    none = literal(None, Integer).label("token")
-    query = select(_JOBS.c.seq, _JOBS.c.priority, none).where(_FREE, *conditions).order_by(*_ORDER).limit(limit)
-    return tx.connection.execute(tx.locked(query, _JOBS, skip=True)).all()
-
-
-def _expired(tx: Transaction, limit: int, conditions: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
-    query = (
-        select(_JOBS.c.seq, _JOBS.c.priority, _LEASES.c.token)
-        .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
-        .where(_has_expired(tx), _DRIVABLE, *conditions)
-        .order_by(*_ORDER)
-        .limit(limit)
-    )
-    return tx.connection.execute(tx.locked(query, _JOBS, skip=True)).all()
-
-
-def _has_expired(tx: Transaction) -> ColumnElement[bool]:
-    return or_(
-        _LEASES.c.until <= tx.elapsed,
-        _LEASES.c.since > tx.elapsed + _AHEAD_S,
-        _LEASES.c.boot < tx.boot,  # not `!=`: each branch has its index
-        _LEASES.c.boot > tx.boot,
-    )
-
-
-def _take(tx: Transaction, tokens: Sequence[int]) -> set[int]:
-    """Remove expired leases; one that was renewed meanwhile stays."""
-    mine = among(tx.connection, _LEASES.c.token, tokens)
-    gone = delete(_LEASES).where(mine, _has_expired(tx)).returning(_LEASES.c.job)
-    return set(tx.connection.execute(gone).scalars())
+def _sweep(tx: Transaction) -> None:
+    """Free the jobs whose leases have expired. Mostly four looks at the end of an index."""
+    times = {"now": tx.elapsed, "ahead": tx.elapsed + _AHEAD_S, "boot": tx.boot}
+    numbers = tx.connection.execute(_EXPIRED, times).scalars().all()
+    if numbers and tx.postgres:  # jobs before leases, as everywhere; what somebody works on is left to the next claim
+        query = select(_JOBS.c.seq).where(among(tx.connection, _JOBS.c.seq, numbers)).order_by(_JOBS.c.seq)
+        numbers = tx.connection.execute(tx.locked(query, _JOBS, skip=True)).scalars().all()
+    if numbers:  # asked again, since a renewal may have come between
+        _free_up(tx, among(tx.connection, _LEASES.c.job, numbers) & or_(*_EXPIRIES).params(times))
 
 
 def _grant(tx: Transaction, owner: str, lease_s: float, numbers: Sequence[int]) -> dict[int, int]:
@@ -161,6 +140,6 @@ def _grant(tx: Transaction, owner: str, lease_s: float, numbers: Sequence[int]) 
         literal(tx.elapsed + lease_s, Float),
     ).where(mine)
     granted = insert(_LEASES).from_select(["job", "owner", "boot", "since", "until"], values)
-    rows = tx.connection.execute(granted.returning(_LEASES.c.job, _LEASES.c.token)).tuples().all()
+    rows = tx.connection.execute(granted.returning(_LEASES.c.job, _LEASES.c.token)).all()
     tx.connection.execute(update(_JOBS).where(mine).values(leased=1))
     return dict(rows)

@@ -9,13 +9,15 @@ and raises `LeaseLostError` when somebody else holds the job.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish
-from broker.jobs.spec import ModelRef
-from broker.jobs.states import JobKind, State
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish
+    from broker.jobs.spec import ModelRef
+    from broker.jobs.states import JobKind, State
 
 
 class Store(Protocol):
@@ -26,6 +28,8 @@ class Store(Protocol):
 
     def add_experiment(self, experiment: Experiment) -> Experiment:
         """Store an experiment; one that exists is returned as it is, unless its validation set differs.
+
+        One that was stored without a validation set takes the one given. `created_at` is the store's time.
 
         Raises:
             UserError: The name is taken by an experiment with another validation set.
@@ -38,6 +42,10 @@ class Store(Protocol):
 
     def experiments(self) -> list[Experiment]:
         """Return all experiments, newest first."""
+        ...
+
+    def set_budget(self, name: str, budget_usd: float | None) -> Experiment:
+        """Change an experiment's budget, `None` lifts it; what is reserved already stays. Raises `UnknownNameError`."""
         ...
 
     def add_jobs(self, experiment: str, jobs: Sequence[NewJob]) -> list[Job]:
@@ -83,9 +91,13 @@ class Store(Protocol):
     ) -> list[tuple[Job, Lease]]:
         """Take the lease of jobs that want driving and that nobody holds (or whose lease has expired).
 
-        Wanting: not resting (or resting with a `wish`), and every job it depends on has succeeded; a job that depends on one
-        that failed, was cancelled or lost is claimed too, so that the driver can end it. Highest priority first, then
-        oldest. Two callers never get the same job (PostgreSQL: SKIP LOCKED).
+        Wanting: not resting (or resting with a `wish`), and every job it depends on has succeeded; a job that depends on
+        one that failed, was cancelled or lost is claimed too, so that the driver can end it, and so is one that somebody
+        wishes to cancel or pause, whatever it waits for. Highest priority first, then oldest. Two callers never get the
+        same job (PostgreSQL: SKIP LOCKED).
+
+        Leases run on a clock that nobody sets (SQLite: the machine's monotonic one; PostgreSQL: the server's): renew
+        before you claim, since a claim frees every lease that has expired, the caller's own included.
         """
         ...
 
@@ -116,7 +128,12 @@ class Store(Protocol):
         ...
 
     def record_intent(self, lease: Lease, intent: Intent) -> Job:
-        """In one transaction: the intent, state `submitting`, its event. Raises if the job has an intent of this attempt."""
+        """In one transaction: the intent, state `submitting`, its event. `created_at` is the store's time.
+
+        Raises:
+            IllegalTransitionError: The job has an intent of this attempt already.
+            BudgetError: The experiment has cost more than its budget meanwhile.
+        """
         ...
 
     def record_send(self, lease: Lease, key: str) -> int:
@@ -140,11 +157,19 @@ class Store(Protocol):
         ...
 
     def restart(self, job_id: str) -> Job:
-        """Send a failed, cancelled or lost job back to `queued` as a new attempt: no intent, no handle, wish cleared."""
+        """Send a failed, cancelled or lost job back to `queued` as a new attempt: no intent, no handle, wish cleared.
+
+        What the attempt before did cost (or may have) stays in `spent`; a lease that somebody still holds is revoked.
+        Raises `BudgetError` when the new reservation does not fit.
+        """
         ...
 
     def wish(self, job_id: str, wish: Wish | None) -> Job:
-        """Note what a person wants of a job, with an event; whoever drives it acts on it. Needs no lease."""
+        """Note what a person wants of a job, with an event; whoever drives it acts on it. Needs no lease.
+
+        A job that has ended stays as it is. A wish is forgotten when a transition fulfils it (any end; `paused` for a
+        pause; `running` or `queued` for a resume), so the driver need not clear it.
+        """
         ...
 
     def wishes(self, owner: str) -> list[Job]:
@@ -192,7 +217,7 @@ class Store(Protocol):
         ...
 
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
-        """Store a small JSON document (server tokens, files, saved settings) under (kind, name), replacing an old one."""
+        """Store a small JSON document (hashes of server tokens, files, settings) under (kind, name), replacing an old one."""
 
     def document(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return a document, or None."""

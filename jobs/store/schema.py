@@ -119,8 +119,7 @@ jobs = Table(
         postgresql_where=text("drivable = 1 AND leased = 0"),
     ),
     Index("ix_jobs_experiment_seq", "experiment", "seq"),
-    Index("ix_jobs_experiment_state", "experiment", "state", "earlier_usd", "cost_usd", "reserved_usd"),
-    Index("ix_jobs_state_seq", "state", "seq"),
+    Index("ix_jobs_state_seq", "state", "seq", "experiment"),
     Index("ix_jobs_handle_id", "handle_id"),
     Index("ix_jobs_active", "provider", sqlite_where=text(ACTIVE), postgresql_where=text(ACTIVE)),
     Index(

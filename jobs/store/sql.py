@@ -50,6 +50,10 @@ class SqlStore(Store):
         return self._read(experiments.everything)
 
     @override
+    def set_budget(self, name: str, budget_usd: float | None) -> Experiment:
+        return self._write(lambda tx: experiments.set_budget(tx, name, budget_usd))
+
+    @override
     def add_jobs(self, experiment: str, jobs: Sequence[NewJob]) -> list[Job]:
         return self._write(lambda tx: catalogue.add(tx, experiment, jobs))
 

@@ -86,9 +86,7 @@ def _create_jobs_indexes() -> None:
     claim: list[str | sa.TextClause] = [sa.text("priority DESC"), "seq", "provider", "kind"]
     op.create_index("ix_jobs_claim", "jobs", claim, sqlite_where=free, postgresql_where=free)
     op.create_index("ix_jobs_experiment_seq", "jobs", ["experiment", "seq"])
-    state = ["experiment", "state", "earlier_usd", "cost_usd", "reserved_usd"]
-    op.create_index("ix_jobs_experiment_state", "jobs", state)
-    op.create_index("ix_jobs_state_seq", "jobs", ["state", "seq"])
+    op.create_index("ix_jobs_state_seq", "jobs", ["state", "seq", "experiment"])
     op.create_index("ix_jobs_handle_id", "jobs", ["handle_id"])
     op.create_index("ix_jobs_active", "jobs", ["provider"], sqlite_where=active, postgresql_where=active)
     op.create_index("ix_jobs_wish", "jobs", ["wish"], sqlite_where=wished, postgresql_where=wished)
