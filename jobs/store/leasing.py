@@ -31,14 +31,16 @@ _FREE = text("drivable = 1 AND leased = 0")
 _ORDER = (_JOBS.c.priority.desc(), _JOBS.c.seq)
 # A lease that begins this far in the future was not written by the clock we read: it has expired.
 _AHEAD_S = 1.0
-# The ways in which a lease is over, each with an index of its own (hence no `!=`).
-_EXPIRIES = (
-    _LEASES.c.until <= bindparam("now"),
-    _LEASES.c.since > bindparam("ahead"),
-    _LEASES.c.boot < bindparam("boot"),
-    _LEASES.c.boot > bindparam("boot"),
+
+
+def _expiries(now: Any, ahead: Any, boot: Any) -> list[ColumnElement[bool]]:
+    """Return the ways in which a lease is over, each with an index of its own (hence no `!=`)."""
+    return [_LEASES.c.until <= now, _LEASES.c.since > ahead, _LEASES.c.boot < boot, _LEASES.c.boot > boot]
+
+
+_EXPIRED = union(
+    *(select(_LEASES.c.job).where(one) for one in _expiries(bindparam("now"), bindparam("ahead"), bindparam("boot")))
 )
-_EXPIRED = union(*(select(_LEASES.c.job).where(one) for one in _EXPIRIES))
 _HELD = (
     select(_JOBS)
     .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
@@ -127,7 +129,7 @@ def _sweep(tx: Transaction) -> None:
         query = select(_JOBS.c.seq).where(among(tx.connection, _JOBS.c.seq, numbers)).order_by(_JOBS.c.seq)
         numbers = tx.connection.execute(tx.locked(query, _JOBS, skip=True)).scalars().all()
     if numbers:  # asked again, since a renewal may have come between
-        _free_up(tx, among(tx.connection, _LEASES.c.job, numbers) & or_(*_EXPIRIES).params(times))
+        _free_up(tx, among(tx.connection, _LEASES.c.job, numbers) & or_(*_expiries(**times)))
 
 
 def _grant(tx: Transaction, owner: str, lease_s: float, numbers: Sequence[int]) -> dict[int, int]:

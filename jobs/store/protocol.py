@@ -91,10 +91,10 @@ class Store(Protocol):
     ) -> list[tuple[Job, Lease]]:
         """Take the lease of jobs that want driving and that nobody holds (or whose lease has expired).
 
-        Wanting: not resting (or resting with a `wish`), and every job it depends on has succeeded; a job that depends on
-        one that failed, was cancelled or lost is claimed too, so that the driver can end it, and so is one that somebody
-        wishes to cancel or pause, whatever it waits for. Highest priority first, then oldest. Two callers never get the
-        same job (PostgreSQL: SKIP LOCKED).
+        Wanting: not resting (or resting with a `wish`), and every job it depends on has succeeded; a job that depends
+        on one that failed, was cancelled or lost is claimed too, so that the driver can end it, and so is one that
+        somebody wishes to cancel or pause, whatever it waits for. Highest priority first, then oldest. Two callers
+        never get the same job (PostgreSQL: SKIP LOCKED).
 
         Leases run on a clock that nobody sets (SQLite: the machine's monotonic one; PostgreSQL: the server's): renew
         before you claim, since a claim frees every lease that has expired, the caller's own included.
@@ -217,7 +217,7 @@ class Store(Protocol):
         ...
 
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
-        """Store a small JSON document (hashes of server tokens, files, settings) under (kind, name), replacing an old one."""
+        """Store a small JSON document (hashes of tokens, files, settings) under (kind, name), replacing an old one."""
 
     def document(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return a document, or None."""

@@ -8,12 +8,20 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from broker.jobs.ids import new_intent_key, new_job_id
+from broker.jobs.records import Experiment, Handle, Intent, Job, Lease, NewJob
+from broker.jobs.spec import DatasetRef, EvaluateSpec, RowFormat, TuneSpec, kind_of
+from broker.jobs.states import State
 from broker.jobs.store import Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _FOLDERS = ["/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin"]
 _FAST = ["fsync=off", "listen_addresses=", "max_connections=200", "shared_buffers=32MB"]
@@ -109,3 +117,71 @@ def open_one(store_url: str) -> Iterator[Callable[[], Store]]:
 def store(open_one: Callable[[], Store]) -> Store:
     """A store of each kind."""
     return open_one()
+
+
+ROWS = DatasetRef(
+    sha256="ab" * 32, name="train.jsonl", format=RowFormat.CHAT, rows=9, bytes=999, tokens=99, longest_tokens=11
+)
+
+
+class Life:
+    """Makes jobs of an experiment `tone` and drives them, in few words."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        store.add_experiment(Experiment(name="tone", created_at=datetime.now(UTC)))
+
+    def tune(self, provider: str = "fake", **fields: Any) -> NewJob:
+        spec = TuneSpec(
+            provider=provider, model="m", train=ROWS, parameters={"rank": 64, "rate": 2e-4, "targets": ("q", "v")}
+        )
+        return NewJob(id=new_job_id(kind_of(spec)), spec=spec, **fields)
+
+    def evaluate(self, tune: NewJob, **fields: Any) -> NewJob:
+        spec = EvaluateSpec(provider="fake", validation=ROWS, tune_job=tune.id, metrics=("flesch",))
+        return NewJob(id=new_job_id(kind_of(spec)), spec=spec, **{"depends_on": (tune.id,), **fields})
+
+    def add(self, *jobs: NewJob, experiment: str = "tone") -> list[Job]:
+        return self.store.add_jobs(experiment, jobs)
+
+    def added(self, **fields: Any) -> Job:
+        return self.add(self.tune(**fields))[0]
+
+    def claim(self, owner: str = "a", *, limit: int = 100, lease_s: float = 60, **filters: Any) -> dict[str, Lease]:
+        return {job.id: lease for job, lease in self.store.claim(owner, lease_s=lease_s, limit=limit, **filters)}
+
+    def claimed(self, **fields: Any) -> Lease:
+        job = self.added(**fields)
+        return self.claim(jobs=[job.id])[job.id]
+
+    def intent(self, lease: Lease, attempt: int = 1) -> Intent:
+        job = self.store.job(lease.job_id)
+        assert isinstance(job.spec, TuneSpec)
+        return Intent(key=new_intent_key(), job_id=job.id, attempt=attempt, spec=job.spec, created_at=datetime.now(UTC))
+
+    def submitted(self, lease: Lease) -> Intent:
+        self.store.transition(lease, State.PREPARING)
+        intent = self.intent(lease, self.store.job(lease.job_id).attempt)
+        self.store.record_intent(lease, intent)
+        return intent
+
+    def running(self, lease: Lease) -> Job:
+        self.submitted(lease)
+        return self.store.record_handle(lease, Handle(provider="fake", id=f"run-{lease.job_id}"))
+
+    def end(self, lease: Lease, to: State, **changes: Any) -> Job:
+        self.running(lease)
+        job = self.store.transition(lease, to, **changes)
+        self.store.release([lease])
+        return job
+
+
+@pytest.fixture
+def life(store: Store) -> Life:
+    return Life(store)
+
+
+@pytest.fixture
+def sqlite_life() -> Callable[[Store], Life]:
+    """Makes a `Life` for a store that the test opened itself."""
+    return Life
