@@ -34,7 +34,7 @@ _WORTH_A_RETRY = frozenset({429, 503})
 class Tally:
     """What became of the rows so far."""
 
-    done: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set[str])
     completed: int = 0
     failed: int = 0
     input_tokens: int = 0

@@ -36,6 +36,7 @@ from broker.server.uploads import Uploads
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+
     from broker.jobs.store import Store
     from broker.server.config import ServerConfig
     from broker.settings import Settings
@@ -93,12 +94,14 @@ def create_app(config: ServerConfig, settings: Settings, store: Store) -> Starle
 
     gate = Middleware(Gate, config=config, tokens=TokenBook(store), metrics=metrics)
     handlers = {ApiError: _api_error, BrokerError: _broker_error, HTTPException: _http_error}
-    return Starlette(
+    app = Starlette(
         routes=[Route(path, _Path(path, methods)) for path, methods in PATHS.items()],
         middleware=[gate],
         exception_handlers=handlers,  # type: ignore[arg-type]  # Starlette's type wants `Exception` as the argument
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # a redirect is in nobody's protocol: the path is unknown
+    return app
 
 
 def server_models(config: ServerConfig, backend: BrokerBackend) -> ModelNames:

@@ -40,10 +40,10 @@ class TuneOrder:
     train_name: str
     validation: Path | None = None
     validation_name: str = ""
-    hyperparameters: Hyperparameters = field(default_factory=dict)
+    hyperparameters: Hyperparameters = field(default_factory=dict[str, int | float | str])
     seed: int = 0
     suffix: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class StepCheckpoint:
     step: int
     created_at: int
     model: ModelRef
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

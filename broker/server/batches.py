@@ -1,4 +1,7 @@
-"""Batches: a file of chat requests, answered in the background. Each answer is stored as it comes and asked for once."""
+"""Batches: a file of chat requests, answered in the background.
+
+Each answer is stored as it comes and asked for once.
+"""
 
 from __future__ import annotations
 

@@ -162,8 +162,10 @@ async def _told(receive: MemoryObjectReceiveStream[_Told], answers: int) -> Asyn
 
 
 def _named(rows: Sequence[_Waiting]) -> dict[str, _Waiting]:
-    """Name rows by what they ask: the model seeds each row by its `seed` and its name, so the same question with the
-    same seed draws the same answer. Equal rows of one batch are told apart by a number.
+    """Name rows by what they ask.
+
+    The model seeds each row by its `seed` and its name, so the same question with the same seed draws the same answer.
+    Equal rows of one batch are told apart by a number.
     """
     named: dict[str, _Waiting] = {}
     for row in rows:

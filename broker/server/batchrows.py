@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.server.errors import ApiError
 from broker.server.jsonbody import parse_object
@@ -84,7 +84,7 @@ def _row(number: int, line: bytes, endpoint: str, seen: set[str]) -> BatchRow | 
         return _problem(number, "mismatched_url", f"the 'url' must be {endpoint!r}, as the batch says", "url")
     if not isinstance(body, dict):
         return _problem(number, "missing_required_parameter", "each line needs a 'body'", "body")
-    return BatchRow(custom_id=custom_id, body=body)
+    return BatchRow(custom_id=custom_id, body=cast("dict[str, Any]", body))
 
 
 def _problem(line: int | None, code: str, message: str, param: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import secrets
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,8 @@ _IMPOSSIBLE = -9999.0  # what OpenAI says of a token that could not come
 
 @dataclass(slots=True)
 class _Choice:
-    text: list[str] = field(default_factory=list)
-    logprobs: list[Mapping[str, Any]] = field(default_factory=list)
+    text: list[str] = field(default_factory=list[str])
+    logprobs: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     finish_reason: str = "stop"
     input_tokens: int = 0
     output_tokens: int = 0
@@ -172,7 +172,7 @@ class ChatDesk:
         )
 
     @contextmanager
-    def _place(self, answers: int) -> Iterator[None]:
+    def _place(self, answers: int) -> Generator[None]:
         if self._open + answers > self._waiting:
             message = "Too many requests are waiting for the model. Please try again in 1s."
             headers = {"retry-after": "1"}

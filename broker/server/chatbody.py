@@ -3,7 +3,7 @@
 *Act*: model, messages, temperature, top_p, seed, stop, n, max_tokens, max_completion_tokens, logprobs, top_logprobs,
 stream, stream_options.include_usage, metadata (given back).
 
-*Refused* (400, `unsupported_parameter`): response_format other than `text`, audio output, tools or functions that may be
+*Refused* (400, `unsupported_parameter`): response_format other than `text`, audio output, tools that may be
 called, a `logit_bias` that is not zero, content parts other than text.
 
 *Taken without effect*, and named in the answer's header `x-broker-ignored` (`IGNORED` below).
@@ -11,15 +11,13 @@ called, a `logit_bias` that is not zero, content parts other than text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from broker.server.bodies import Metadata  # noqa: TC001  # pydantic reads it at run time
 from broker.server.errors import ApiError, invalid, unsupported
 from broker.server.validation import Body
-
-if TYPE_CHECKING:
-    from broker.server.bodies import Metadata
 
 MAX_N = 128
 _TEXT_PARTS = ("text", "refusal")
@@ -53,16 +51,17 @@ def _content(value: object) -> object:
         return value
     if not isinstance(value, list) or not value:
         raise ValueError("expected a string or an array of content parts with at least one item")
-    return "".join(_part_text(part) for part in value)
+    return "".join(_part_text(part) for part in cast("list[object]", value))
 
 
 def _part_text(part: object) -> str:
-    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+    found = cast("dict[str, object]", part) if isinstance(part, dict) else {}
+    kind = found.get("type")
+    if not isinstance(kind, str):
         raise ValueError("each content part is an object with a 'type'")
-    kind = part["type"]
     if kind not in _TEXT_PARTS:
         raise ValueError(f"this server serves text only, but got a content part of type {kind[:40]!r}")
-    text = part.get(kind)
+    text = found.get(kind)
     if not isinstance(text, str):
         raise ValueError(f"a content part of type {kind!r} has its words in {kind!r}")
     return text

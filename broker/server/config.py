@@ -62,7 +62,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     provider: str = "local"
-    model_map: Mapping[str, str] = field(default_factory=dict)
+    model_map: Mapping[str, str] = field(default_factory=dict[str, str])
     models: tuple[str, ...] = ()
     organization: str = "broker"
     allowed_hosts: tuple[str, ...] = ()

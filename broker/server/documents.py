@@ -1,4 +1,4 @@
-"""The server's own objects (files, uploads, jobs, batches, tokens, keys) as documents of the store, for async callers."""
+"""The server's own objects (files, uploads, jobs, batches, keys) as documents of the store, for async callers."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 | status | type | used for |
 |---|---|---|
-| 400 | invalid_request_error | a body, parameter or file that does not fit; a step that the object's state does not allow |
+| 400 | invalid_request_error | a body, parameter or file that does not fit; a step that the state does not allow |
 | 401 | invalid_request_error | no token, or a wrong one |
 | 403 | invalid_request_error | a page of another origin asks |
 | 404 | invalid_request_error | no such path or object |

@@ -55,7 +55,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        answer = _Answer(scope, receive, send)
         self._metrics.open_requests.inc()
         try:
             await self._pass(scope, receive, answer)
@@ -114,8 +114,9 @@ class Gate:
 class _Answer:
     """Adds the headers that every answer has, and remembers whether the answer has begun."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
+        self._receive = receive
         self._send = send
         self._start = time.perf_counter()
         self.request_id = f"req_{secrets.token_hex(16)}"
@@ -143,11 +144,7 @@ class _Answer:
         if self.status:  # the answer has begun: it can only be broken off, which the client sees as such
             raise ConnectionAbortedError(error.message)
         response = JSONResponse(error.body, status_code=error.status, headers=error.headers)
-        await response(self._scope, _no_receive, self)
-
-
-async def _no_receive() -> Message:
-    raise NotImplementedError
+        await response(self._scope, self._receive, self)
 
 
 def _bearer(header: str | None) -> str | None:

@@ -20,7 +20,7 @@ from broker.server.ids import new_id
 from broker.server.records import unix_now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from starlette.requests import Request
 
@@ -53,7 +53,7 @@ class Keys:
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def promise(self, request: Request, fingerprint: bytes, prefix: str) -> AsyncIterator[str]:
+    async def promise(self, request: Request, fingerprint: bytes, prefix: str) -> AsyncGenerator[str]:
         """Give the id of the object to be made; look first whether it exists.
 
         Args:
@@ -96,7 +96,7 @@ class Keys:
         return record.object_id
 
     @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncIterator[None]:
+    async def _alone(self, name: str) -> AsyncGenerator[None]:
         lock, users = self._locks.get(name, (anyio.Lock(), 0))
         self._locks[name] = (lock, users + 1)
         try:

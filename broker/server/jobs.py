@@ -140,7 +140,7 @@ class JobDesk:
         return [(await self._with_result(record, job), job) for record, job in pairs]
 
     async def cancel(self, job_id: str) -> tuple[JobRecord, Job | None]:
-        """End a job; one that was cancelled already is returned as it is. Raises `ApiError` 404, or 400 when it has ended."""
+        """End a job; one that was cancelled is returned as it is. Raises `ApiError` 404, or 400 when it has ended."""
         async with self._locks[job_id]:
             record, job = await self.get(job_id)
             status = status_of(record, job)
@@ -166,7 +166,7 @@ class JobDesk:
         return await self._settled(job_id, lambda status: status in ENDED or status == "paused")
 
     async def resume(self, job_id: str) -> tuple[JobRecord, Job | None]:
-        """Go on with a paused job; one that runs is returned as it is. Raises `ApiError` 404, or 400 when it has ended."""
+        """Go on with a paused job; one that runs is returned as it is. Raises `ApiError` 404 or 400 (it has ended)."""
         async with self._locks[job_id]:
             record, job = await self.get(job_id)
             status = status_of(record, job)

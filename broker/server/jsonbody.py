@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from broker.server.errors import ApiError, invalid, too_large
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 MAX_DEPTH = 64
 _SHOWN = 60
@@ -84,7 +84,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise _unparsable(f"expected an object, but got {kind_name(data)} instead")
     for text in _texts(data):
         _check_text(text)
-    return data
+    return cast("dict[str, Any]", data)
 
 
 def kind_name(value: object) -> str:
@@ -139,10 +139,12 @@ def _texts(data: Any) -> Iterator[str]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, list):
-            todo.extend((item, depth + 1) for item in value)
+            items = cast("Sequence[Any]", value)
+            todo.extend((item, depth + 1) for item in items)
         elif isinstance(value, dict):
-            yield from value
-            todo.extend((item, depth + 1) for item in value.values())
+            fields = cast("dict[str, Any]", value)
+            yield from fields
+            todo.extend((item, depth + 1) for item in fields.values())
 
 
 def _check_text(text: str) -> None:

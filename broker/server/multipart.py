@@ -20,8 +20,9 @@ from broker.server.ids import new_id
 from broker.server.jsonbody import chunks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator
 
+    from python_multipart.multipart import MultipartCallbacks
     from starlette.requests import Request
 
 _BUFFER = 1024 * 1024
@@ -73,7 +74,7 @@ def read_form(
 @asynccontextmanager
 async def _read_form(
     request: Request, *, file_field: str, folder: Path, limit: int, idle_s: float
-) -> AsyncIterator[Form]:
+) -> AsyncGenerator[Form]:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit + _FORM_ROOM:
         raise too_large("The file", limit, param=file_field)
@@ -109,7 +110,7 @@ def _boundary(request: Request) -> bytes:
 
 @dataclass(slots=True)
 class _Part:
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     name: str = ""
     filename: str | None = None
     value: bytearray = field(default_factory=bytearray)
@@ -182,11 +183,11 @@ class _Reader:
         path = self._path if here else None
         return Form(fields=self._fields, path=path, filename=name, size=self._size, sha256=self._hash.hexdigest())
 
-    def _callbacks(self) -> dict[str, Callable[..., None]]:
+    def _callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._on_part_begin,
-            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_field": self._on_header_name,
+            "on_header_value": self._on_header_value,
             "on_header_end": self._on_header_end,
             "on_headers_finished": self._on_headers_finished,
             "on_part_data": self._on_part_data,
@@ -196,6 +197,12 @@ class _Reader:
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
+
+    def _on_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
 
     def _on_header_end(self) -> None:
         name, value = self._header

@@ -1,4 +1,4 @@
-"""Pages of a list, by cursor. Ids sort by time, so a page goes on rightly after an object that was deleted meanwhile."""
+"""Pages of a list, by cursor. Ids sort by time, so a page goes on after an object that was deleted meanwhile."""
 
 from __future__ import annotations
 

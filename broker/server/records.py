@@ -174,8 +174,8 @@ class JobRecord:
     training_file: str
     validation_file: str | None = None
     method: str = "supervised"
-    hyperparameters: dict[str, int | float | str] = field(default_factory=dict)
-    resolved: dict[str, int | float | str] = field(default_factory=dict)
+    hyperparameters: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
+    resolved: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
     seed: int = 0
     suffix: str | None = None
     integrations: list[dict[str, Any]] | None = None
@@ -237,7 +237,7 @@ class BatchRecord:
     model: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
-    times: dict[str, int] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict[str, int])
     owner: str = ""
 
     @property

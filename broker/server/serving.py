@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from broker.server.config import ServerConfig
     from broker.jobs.store import Store
+    from broker.server.config import ServerConfig
     from broker.settings import Settings
 
 log = logging.getLogger("broker.server")

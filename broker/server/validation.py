@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,7 +10,7 @@ from broker.server.errors import ApiError, invalid
 from broker.server.jsonbody import kind_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sized
 
     from pydantic_core import ErrorDetails
 
@@ -107,7 +107,7 @@ def _length(param: str, error: ErrorDetails) -> tuple[str, str]:
 
 
 def _count(value: Any) -> str:
-    return str(len(value)) if isinstance(value, str | list | dict) else _shown(value)
+    return str(len(cast("Sized", value))) if isinstance(value, str | list | dict) else _shown(value)
 
 
 def _other(param: str, error: ErrorDetails) -> tuple[str, str]:

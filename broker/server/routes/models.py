@@ -53,7 +53,7 @@ async def delete(request: Request) -> Response:
 async def _tuned(parts: ServerParts) -> list[dict[str, Any]]:
     records = [record for record in await parts.jobs.records() if record.broker_job and not record.deleted]
     owner = f"org-{parts.config.organization}"
-    views = []
+    views: list[dict[str, Any]] = []
     for record, job in await parts.jobs.with_jobs(records):
         name = tuned_model(record, job, parts.config.organization)
         if name is not None:
