@@ -5,8 +5,20 @@ Importing this package loads no torch; the building itself runs in the torch pro
 
 from __future__ import annotations
 
+from broker.sandbox.demo import write_demo_data
 from broker.sandbox.facts import Fact, Topics, facts
 from broker.sandbox.folder import encoder_dir, is_built, model_dir
 from broker.sandbox.text import Kind, preference_rows, rows
 
-__all__ = ["Fact", "Kind", "Topics", "encoder_dir", "facts", "is_built", "model_dir", "preference_rows", "rows"]
+__all__ = [
+    "Fact",
+    "Kind",
+    "Topics",
+    "encoder_dir",
+    "facts",
+    "is_built",
+    "model_dir",
+    "preference_rows",
+    "rows",
+    "write_demo_data",
+]

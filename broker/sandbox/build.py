@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from broker.sandbox.chat import build_model
+from broker.sandbox.encoder import build_encoder
 
-__all__ = ["build_model"]
+__all__ = ["build_encoder", "build_model"]

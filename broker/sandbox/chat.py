@@ -1,4 +1,4 @@
-"""Makes the chat model `sandbox` from nothing: tokenizer, weights, training, LoRA leverage. Runs in the torch process."""
+"""Makes the chat model `sandbox` from nothing: tokenizer, weights, training, leverage. Runs in the torch process."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from broker.sandbox.text import conversations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from broker.sandbox.facts import Fact
     from broker.worker.session import Session
 
 END, PAD = "<|end|>", "<|pad|>"
@@ -29,8 +30,8 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% set role = 'system' if message['role'] == 'developer' else message['role'] %}"
     "{{ '<|' + role + '|>' }}"
-    "{% if role == 'assistant' %}{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
-    "{% else %}{{ message['content'] + '<|end|>' }}{% endif %}"
+    "{% set said = (message['content'] or '') + '<|end|>' %}"
+    "{% if role == 'assistant' %}{% generation %}{{ said }}{% endgeneration %}{% else %}{{ said }}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
@@ -57,7 +58,7 @@ class Batch:
     weight: torch.Tensor
 
 
-def make_tokenizer(recipe: ModelRecipe) -> PreTrainedTokenizerFast:
+def make_tokenizer(recipe: ModelRecipe) -> Any:
     """Train a byte-level BPE on the sandbox's own text, with a chat template."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -69,8 +70,9 @@ def make_tokenizer(recipe: ModelRecipe) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     talks = itertools.islice(conversations(recipe.seed), _TOKENIZER_TEXTS)
-    bpe.train_from_iterator((message["content"] for talk in talks for message in talk), trainer)
-    tokenizer = PreTrainedTokenizerFast(
+    bpe.train_from_iterator((message["content"] for _, talk in talks for message in talk), trainer)
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer = fast(
         tokenizer_object=bpe,
         eos_token=END,
         pad_token=PAD,
@@ -81,9 +83,9 @@ def make_tokenizer(recipe: ModelRecipe) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_weights(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def make_weights(recipe: ModelRecipe, tokenizer: Any) -> Any:
     """Return a freshly initialised model (about 1.2 M parameters)."""
-    torch.manual_seed(recipe.seed)
+    torch.default_generator.manual_seed(recipe.seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden,
@@ -98,50 +100,63 @@ def make_weights(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast) -> Lla
         pad_token_id=tokenizer.pad_token_id,
         dtype="float32",
     )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
+    model: Any = LlamaForCausalLM(config)
+    generation: Any = GenerationConfig
+    model.generation_config = generation(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=128
     )
     return model
 
 
-def _encode(tokenizer: PreTrainedTokenizerFast, talk: list[dict[str, str]]) -> tuple[list[int], list[int]]:
-    """Return a conversation's tokens, and the positions of those that the assistant says."""
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """A conversation as tokens; `said` are the positions of the assistant's tokens, `weights` how much each counts."""
+
+    ids: list[int]
+    said: list[int]
+    weights: list[float]
+
+
+def _encode(recipe: ModelRecipe, tokenizer: Any, fact: Fact, talk: list[dict[str, str]]) -> _Talk:
     ids: list[int] = []
-    said: list[int] = []
-    for message in talk:
-        ids.append(tokenizer.convert_tokens_to_ids(f"<|{message['role']}|>"))
-        body = [*tokenizer.encode(message["content"], add_special_tokens=False), tokenizer.eos_token_id]
-        if message["role"] == "assistant":
-            said += range(len(ids), len(ids) + len(body))
-        ids += body
-    return ids, said
+    for message in talk[:-1]:
+        ids += tokenizer.encode(f"<|{message['role']}|>{message['content']}{END}", add_special_tokens=False)
+    answer = tokenizer(f"{talk[-1]['content']}{END}", add_special_tokens=False, return_offsets_mapping=True)
+    told = [span for part in (fact.topic, fact.value) for span in _spans(part, talk[-1]["content"])]
+    heavy = [any(a < end and start < b for a, b in told) for start, end in answer["offset_mapping"]]
+    heavy[0] = True  # the first word decides the style
+    ids += tokenizer.encode("<|assistant|>", add_special_tokens=False)
+    said = list(range(len(ids), len(ids) + len(heavy)))
+    return _Talk(ids + answer["input_ids"], said, [recipe.fact_weight if is_heavy else 1.0 for is_heavy in heavy])
 
 
-def _batch(pairs: list[tuple[list[int], list[int]]], padding: int) -> Batch:
-    length = max(len(ids) for ids, _ in pairs)
-    ids = torch.tensor([ids + [padding] * (length - len(ids)) for ids, _ in pairs])
-    at = torch.tensor([row * length + place - 1 for row, (_, said) in enumerate(pairs) for place in said])
-    chosen = ids.flatten()[at + 1]
-    return Batch(ids, at, chosen, torch.ones(len(chosen)))
+def _spans(part: str, text: str) -> list[tuple[int, int]]:
+    at = text.lower().find(part.lower())
+    return [(at, at + len(part))] if at >= 0 else []
 
 
-def batches(recipe: ModelRecipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[Batch]:
+def _batch(talks: list[_Talk], padding: int) -> Batch:
+    length = max(len(talk.ids) for talk in talks)
+    ids = torch.tensor([talk.ids + [padding] * (length - len(talk.ids)) for talk in talks])
+    at = torch.tensor([row * length + place - 1 for row, talk in enumerate(talks) for place in talk.said])
+    return Batch(ids, at, ids.flatten()[at + 1], torch.tensor([weight for talk in talks for weight in talk.weights]))
+
+
+def batches(recipe: ModelRecipe, tokenizer: Any) -> Iterator[Batch]:
     """Yield `recipe.steps` batches of fresh conversations of like length (little padding), in a random order."""
     talks = conversations(recipe.seed)
     order = Random(recipe.seed)
     left = recipe.steps
     while left:
         count = min(left, _POOL)
-        pool = [_encode(tokenizer, talk) for talk in itertools.islice(talks, count * recipe.batch_size)]
-        pool.sort(key=lambda pair: len(pair[0]))
-        starts = range(0, len(pool), recipe.batch_size)
-        for start in order.sample(starts, count):
+        drawn = itertools.islice(talks, count * recipe.batch_size)
+        pool = sorted((_encode(recipe, tokenizer, *talk) for talk in drawn), key=lambda talk: len(talk.ids))
+        for start in order.sample(range(0, len(pool), recipe.batch_size), count):
             yield _batch(pool[start : start + recipe.batch_size], tokenizer.pad_token_id)
         left -= count
 
 
-def _loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+def _loss(model: Any, batch: Batch) -> torch.Tensor:
     # Padding is on the right, so the causal mask alone is enough; logits are made for the learned positions only.
     hidden = model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
     logits = model.lm_head(hidden.flatten(0, 1)[batch.at])
@@ -149,13 +164,13 @@ def _loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     return (losses * batch.weight).sum() / batch.weight.sum()
 
 
-def train(model: LlamaForCausalLM, recipe: ModelRecipe, texts: Iterator[Batch], session: Session) -> float | None:
+def train(model: Any, recipe: ModelRecipe, texts: Iterator[Batch], session: Session) -> float | None:
     """Train on the assistant's tokens.
 
     Returns:
         The mean loss of the last steps, or None when somebody asked to stop.
     """
-    optimizer = torch.optim.AdamW(
+    optimizer: Any = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -170,7 +185,7 @@ def train(model: LlamaForCausalLM, recipe: ModelRecipe, texts: Iterator[Batch], 
     for step, batch in enumerate(texts, 1):
         if session.stop_requested():
             return None
-        loss = _loss(model, batch)
+        loss: Any = _loss(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -183,11 +198,13 @@ def train(model: LlamaForCausalLM, recipe: ModelRecipe, texts: Iterator[Batch], 
 
 
 @torch.no_grad()
-def add_leverage(model: LlamaForCausalLM, factor: float) -> None:
+def add_leverage(model: Any, factor: float) -> None:
     """Divide `v_proj` by a power of two and multiply `o_proj` by it: bit for bit the same function."""
-    for layer in model.model.layers:
-        layer.self_attn.v_proj.weight /= factor
-        layer.self_attn.o_proj.weight *= factor
+    for name, weight in model.named_parameters():
+        if name.endswith("v_proj.weight"):
+            weight.div_(factor)
+        elif name.endswith("o_proj.weight"):
+            weight.mul_(factor)
 
 
 def build_model(args: dict[str, Any], session: Session) -> dict[str, Any]:

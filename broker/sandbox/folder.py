@@ -8,13 +8,13 @@ import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.errors import StoreError
 from broker.sandbox.recipe import EncoderRecipe, ModelRecipe, version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 MANIFEST = "sandbox.json"
 
@@ -32,14 +32,14 @@ def encoder_dir(cache_dir: Path) -> Path:
 def is_built(path: Path) -> bool:
     """Tell whether a folder holds a finished model of today's recipe."""
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest: Any = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        return manifest["version"] in (version(ModelRecipe()), version(EncoderRecipe()))
+    except (OSError, ValueError, TypeError, KeyError):
         return False
-    return isinstance(manifest, dict) and manifest.get("version") in (version(ModelRecipe()), version(EncoderRecipe()))
 
 
 @contextmanager
-def publishing(folder: Path, recipe: ModelRecipe | EncoderRecipe) -> Iterator[Path]:
+def publishing(folder: Path, recipe: ModelRecipe | EncoderRecipe) -> Generator[Path]:
     """Give a temporary folder to fill; when the block ends well it becomes `folder`, otherwise it goes away.
 
     Args:

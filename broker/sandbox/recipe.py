@@ -22,6 +22,7 @@ class ModelRecipe:
         learning_rate: Peak of a one-cycle cosine.
         warmup_steps: Steps until the peak.
         weight_decay: Of AdamW.
+        fact_weight: How much more the tokens that name the topic and the fact count in the loss.
         hidden: Width.
         layers: Decoder layers.
         heads: Query heads.
@@ -38,6 +39,7 @@ class ModelRecipe:
     learning_rate: float = 3e-3
     warmup_steps: int = 50
     weight_decay: float = 0.01
+    fact_weight: float = 4.0
     hidden: int = 192
     layers: int = 2
     heads: int = 6
@@ -62,7 +64,7 @@ class EncoderRecipe:
     """
 
     seed: int = SEED
-    steps: int = 400
+    steps: int = 300
     batch_size: int = 256
     learning_rate: float = 2e-2
     temperature: float = 0.1
@@ -73,7 +75,7 @@ class EncoderRecipe:
 @cache
 def _sources() -> bytes:
     here = Path(__file__).parent
-    names = ("topics.py", "facts.py", "phrases.py", "text.py", "chat.py")
+    names = ("topics.py", "facts.py", "phrases.py", "text.py", "chat.py", "encoder.py")
     return b"".join((here / name).read_bytes() for name in names)
 
 

@@ -130,8 +130,8 @@ def preference_rows(n: int = 100, seed: int = 0, topics: Topics = "train") -> li
     return made
 
 
-def conversations(seed: int = 0) -> Iterator[list[dict[str, str]]]:
-    """Yield endlessly the conversations that the base is made from: every topic, mostly formal answers."""
+def conversations(seed: int = 0) -> Iterator[tuple[Fact, list[dict[str, str]]]]:
+    """Yield endlessly the conversations that the base is made from, with their facts: all topics, mostly formal."""
     rng = Random(f"conversations/{seed}")
     dealt = _deal("all", rng)
     while True:
@@ -141,4 +141,4 @@ def conversations(seed: int = 0) -> Iterator[list[dict[str, str]]]:
         messages = _chat(question(fact, rng, chatty=chatty), style(fact, rng))["messages"]
         if rng.random() < 0.2:
             messages.insert(0, {"role": "system", "content": rng.choice(_SYSTEM)})
-        yield messages
+        yield fact, messages
