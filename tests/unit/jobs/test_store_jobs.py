@@ -66,7 +66,7 @@ def test_jobs_are_added_all_or_none(life: Life, store: Store) -> None:
         life.add(life.tune(), replace(life.tune(), id=first.id))
     with pytest.raises(UnknownNameError, match="depends on"):
         life.add(life.tune(), life.tune(depends_on=("tune-unknown",)))
-    with pytest.raises(UnknownNameError, match="no experiment 'tnoe'.*\n.*did you mean 'tone'"):
+    with pytest.raises(UnknownNameError, match=r"no experiment 'tnoe'.*\n.*did you mean 'tone'"):
         life.add(life.tune(), experiment="tnoe")
     one, two = life.tune(), life.tune()
     with pytest.raises(UserError, match="wait for each other"):
