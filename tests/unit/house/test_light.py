@@ -59,12 +59,12 @@ def test_settings_load_pydantic_settings_only_when_used() -> None:
 def cpu_s(command: list[str]) -> float:
     """Return the CPU seconds that a command took: the wall clock would measure the neighbours."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, capture_output=True, timeout=60, check=True)
+    subprocess.run(command, capture_output=True, timeout=60, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["jobs"], ["status", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["jobs"], ["status"]], ids=" ".join)
 def test_a_light_command_starts_within_three_times_a_bare_import(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from broker.providers.registry import BUILT_IN
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Packages that another one brings as a part of itself and pins to itself.
+PART_OF = {"pydantic_core": "pydantic", "httpx2": "openai"}
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -24,11 +34,34 @@ def pinned() -> dict[str, str]:
     return {name.lower().replace("_", "-"): value for name, value in pairs}
 
 
+def imports() -> Iterator[tuple[Path, str]]:
+    """Yield every package that a shipped file imports from elsewhere, wherever in the file it does."""
+    for folder in ("broker", "jobs", "providers"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                tops = {name.partition(".")[0] for name in names}
+                yield from ((path.relative_to(ROOT), top) for top in tops - sys.stdlib_module_names - {"broker"})
+
+
 def test_every_direct_dependency_has_a_tested_version() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = distributions(PROJECT["project"]["dependencies"])
     wanted |= {name for lines in extras.values() for name in distributions(lines)}
     assert wanted - {"finetune-broker"} - pinned().keys() == set()
+
+
+def test_what_is_imported_is_declared() -> None:
+    homes = packages_distributions()
+    lines = [*PROJECT["project"]["dependencies"], *chain(*PROJECT["project"]["optional-dependencies"].values())]
+    declared = distributions(lines)
+    strange = {
+        f"{path}: {top}"
+        for path, top in imports()
+        if not declared & {PART_OF.get(name, name).lower().replace("_", "-") for name in homes.get(top, [top])}
+    }
+    assert strange == set()
 
 
 def test_torch_is_pinned_without_the_name_of_a_build() -> None:
