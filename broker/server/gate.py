@@ -70,6 +70,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         headers = Headers(scope=scope)
+        _check_framing(headers)
         self._check_place(headers)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         scope["state"]["token_name"] = NOBODY
@@ -145,6 +146,13 @@ class _Answer:
             raise ConnectionAbortedError(error.message)
         response = JSONResponse(error.body, status_code=error.status, headers=error.headers)
         await response(self._scope, self._receive, self)
+
+
+def _check_framing(headers: Headers) -> None:
+    """Refuse a body with two lengths: a proxy in front may have believed the other one (request smuggling)."""
+    if "transfer-encoding" in headers and "content-length" in headers:
+        message = "A request has either a Content-Length or a Transfer-Encoding."
+        raise ApiError(400, message, code="invalid_http", headers={"connection": "close"})
 
 
 def _bearer(header: str | None) -> str | None:

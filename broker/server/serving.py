@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("broker.server")
 _HEADER_BYTES = 64 * 1024
 _KEEP_ALIVE_S = 75
+# A client that is still sending a body when it is refused reads the answer only if the rest of the body is taken.
+_DROP_BYTES = 64 * 1024 * 1024
 
 
 async def serve(
@@ -135,6 +137,7 @@ class PatientProtocol(H11Protocol):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self._header_s = header_s
         self._header_timer: asyncio.TimerHandle | None = None
+        self._dropped = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -142,7 +145,12 @@ class PatientProtocol(H11Protocol):
         self._wait_for_headers()
 
     def data_received(self, data: bytes) -> None:
-        """Wait for headers as long as they are not complete."""
+        """Wait for headers as long as they are not complete; drop the rest of a body that was refused, to a limit."""
+        refused = self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
+        self._dropped = self._dropped + len(data) if refused else 0
+        if self._dropped > _DROP_BYTES:
+            self.transport.close()
+            return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self._wait_for_headers()
