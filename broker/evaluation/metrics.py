@@ -81,10 +81,12 @@ class MetricContext:
     Attributes:
         workers: The torch processes; None when there are none (then a metric that needs them cannot be computed).
         encoder: Hub id or folder of the sentence encoder.
+        encoder_name: What people call it, where that is not `encoder` itself (a folder of the cache).
     """
 
     workers: Workers | None = None
     encoder: str = PAPER_ENCODER
+    encoder_name: str = ""
 
 
 @runtime_checkable

@@ -41,7 +41,7 @@ def conversational(_context: MetricContext, argument: str = "") -> RowMetric:
         unit="%",
         direction=Direction.HIGHER,
         kind=Kind.PROPORTION,
-        version=f"Flesch ≥ {threshold:g}, {flesch_version()}",
+        version=flesch_version(),
         remark=_remarks,
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from broker.errors import Problem, SpecError, UnavailableError
+from broker.errors import Problem, RefusedError, SpecError, UnavailableError
 from broker.evaluation.answers import Line, StoredAnswers, line_of, question, standing, stored
 from broker.evaluation.metrics import (
     DEFAULT_METRICS,
@@ -99,10 +99,11 @@ async def evaluate(
     Raises:
         SpecError: The validation set is empty.
         UnknownNameError: A metric is unknown; raised before anything is asked.
-        ProviderError: The provider refused altogether; what was stored stays stored.
+        ProviderError: The provider refused altogether, or every single row failed; what was stored stays stored.
         StoreError: The disk refused.
     """
-    context = MetricContext(workers=workers, encoder=encoder or spec.encoder or PAPER_ENCODER)
+    named = spec.encoder or PAPER_ENCODER
+    context = MetricContext(workers=workers, encoder=encoder or named, encoder_name=named)
     metrics = [open_metric(name, context) for name in spec.metrics or DEFAULT_METRICS]
     dataset = await blocking(load_dataset, spec.validation, artifacts)
     requests = prompts(dataset, spec.policy, spec.decoding)
@@ -112,6 +113,8 @@ async def evaluate(
     answers = await asking.ask(completer, retry_failed=retry_failed)
     rows = _scored(dataset, requests, answers)
     result = _counted(job_id, label or model.label, len(requests), answers, _conditions(spec, model, metrics))
+    if result.failed == result.n:
+        raise _nothing(job_id, result)
     computed = [await score_metric(metric, rows) for metric in metrics]
     result = replace(result, metrics={item.name: item for item in computed})
     await blocking(save_result, result, folder)
@@ -222,6 +225,12 @@ def _counted(
         cost_usd=sum(answer.cost_usd for answer in answers),
         conditions=conditions,
     )
+
+
+def _nothing(job_id: str, result: EvaluationResult) -> RefusedError:
+    reason, times = next(iter(result.failures.items()))
+    what = f"none of {result.n} prompts got an answer; {times} times: {reason}"
+    return RefusedError(what, where=result.model, fix=f"mend that, then ask again: broker resume {job_id}")
 
 
 def _conditions(spec: EvaluateSpec, model: ModelRef, metrics: Sequence[Metric]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Similarity:
             _argument: Not used.
         """
         self.label = "similarity"
-        self.version = context.encoder
+        self.version = context.encoder_name or context.encoder
         self._context = context
 
     async def score(self, rows: Sequence[Scored]) -> list[float | None]:
@@ -67,10 +67,11 @@ class Similarity:
                 fix="pip install 'finetune-broker[local,similarity]'",
             )
         reply: dict[str, Any] = await workers.call("embed", {"model": self._context.encoder, "texts": texts})
-        vectors: list[list[float]] = reply["vectors"]
+        vectors: list[list[float]] = reply.get("vectors", [])
         if len(vectors) != len(texts):
             raise WorkerError(f"the encoder returned {len(vectors)} vectors for {len(texts)} texts", kind="embed")
-        self.version = " ".join(str(part) for part in (reply.get("model"), reply.get("version")) if part)
+        name = self._context.encoder_name or reply.get("model") or self._context.encoder
+        self.version = ", ".join(str(part) for part in (name, reply.get("version")) if part)
         return vectors
 
 

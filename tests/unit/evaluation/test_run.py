@@ -190,6 +190,18 @@ async def test_a_failed_row_is_a_counted_failure(spec: EvaluateSpec, artifacts: 
     assert length.value == pytest.approx(sum(2 + i + 1 for i in range(ROWS) if i not in (2, 5)) / 8)
 
 
+async def test_when_every_row_fails_the_evaluation_fails(
+    spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    every = [str(i) for i in range(ROWS)]
+    with pytest.raises(RefusedError, match=r"none of 10 prompts .* HTTP 500"):
+        await run(spec, artifacts, tmp_path / "e", Model(fail=every))
+    assert load_result(tmp_path / "e") is None
+    again = Model()
+    await run(spec, artifacts, tmp_path / "e", again, retry_failed=True)
+    assert again.asked == every
+
+
 async def test_failed_rows_are_asked_again_on_demand(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     await run(spec, artifacts, tmp_path / "e", Model(fail=["2", "5"]))
     still, again = Model(), Model()

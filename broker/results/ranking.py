@@ -1,0 +1,179 @@
+"""Who is best, who cannot be told from whom, and what the number of prompts could have shown.
+
+Each model is compared with its own base (under every prompt policy the base was asked with) and with the best one, on
+the same prompts; Holm over those. The letters need every pair: up to `MOST_LETTERED` models the remaining pairs are
+tested as well, with a Holm of their own, so that a letter never contradicts a comparison with the best. With
+`all_pairs` it is one family of all pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import median
+from typing import TYPE_CHECKING
+
+from broker.evaluation.letters import compact_letters
+from broker.evaluation.metrics import Direction, Kind
+from broker.evaluation.statistics import ALPHA, compare, detectable_mean, detectable_proportion, holm
+from broker.results.values import Cell, Column, Comparison, Detectable, ResultRow
+
+if TYPE_CHECKING:
+    from broker.evaluation.record import MetricResult
+
+MOST_LETTERED = 12
+REFERENCE_N = 1000
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What was found about one metric.
+
+    Attributes:
+        best: Key of the row with the best estimate; None when no way is better or nothing can be compared.
+        comparisons: All pairs tested.
+        letters: By row key; empty when not computed.
+        detectable: What could have been seen; None without comparisons.
+    """
+
+    best: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    letters: Mapping[str, str] | None = None
+    detectable: Detectable | None = None
+
+
+def rank(
+    column: Column,
+    rows: Sequence[ResultRow],
+    results: Mapping[str, MetricResult],
+    *,
+    all_pairs: bool = False,
+) -> Ranking:
+    """Compare the rows of a table in one metric.
+
+    Args:
+        column: The metric.
+        rows: The table's rows; only those in `results` with a value take part.
+        results: The metric's values by row key, all on the same prompts.
+        all_pairs: Test every pair in one family.
+    """
+    ranked = _ranked(column, rows, results)
+    best = ranked[0] if column.direction is not Direction.NONE and len(ranked) > 1 else None
+    wanted = _wanted(rows, ranked, best)
+    others = [pair for pair in combinations(ranked, 2) if frozenset(pair) not in {frozenset(pair) for pair in wanted}]
+    lettered = best is not None and (all_pairs or len(ranked) <= MOST_LETTERED)
+    if all_pairs:
+        found = _family(column, results, {**wanted, **dict.fromkeys(others, "other")}, interval=True)
+    else:
+        found = _family(column, results, wanted, interval=True)
+        found += _family(column, results, dict.fromkeys(others, "other"), interval=False) if lettered else []
+    apart = [(one.left, one.right) for one in found if one.different]
+    return Ranking(
+        best=best,
+        comparisons=tuple(found),
+        letters=compact_letters(ranked, apart) if lettered else None,
+        detectable=_detectable(column, found, best),
+    )
+
+
+def marked(row: ResultRow, column: Column, ranking: Ranking) -> ResultRow:
+    """Return the row with its marks: best, tied with the best, letters."""
+    cell = row.cells.get(column.name)
+    if cell is None or cell.value is None or ranking.best is None:
+        return row
+    with_best = [
+        one for one in ranking.comparisons if {one.left, one.right} == {row.key, ranking.best} and one.left != one.right
+    ]
+    cell = replace(
+        cell,
+        best=row.key == ranking.best,
+        tied=bool(with_best) and not with_best[0].different,
+        letters=(ranking.letters or {}).get(row.key, ""),
+    )
+    cells: dict[str, Cell] = {**row.cells, column.name: cell}
+    return replace(row, cells=cells)
+
+
+def _ranked(column: Column, rows: Sequence[ResultRow], results: Mapping[str, MetricResult]) -> list[str]:
+    """Return the keys of the rows with a value, best first; equal ones in the table's order."""
+    sign = 1 if column.direction is Direction.LOWER else -1
+    values = {row.key: value for row in rows if row.key in results and (value := results[row.key].value) is not None}
+    return sorted(values, key=lambda key: sign * values[key])
+
+
+def _wanted(rows: Sequence[ResultRow], ranked: Sequence[str], best: str | None) -> dict[Pair, str]:
+    """Return the pairs to test always, with what each is against; a pair that is both counts once, as `base`."""
+    pairs: dict[Pair, str] = {}
+    for row in rows:
+        for base in row.bases:
+            if row.key in ranked and base in ranked:
+                pairs[row.key, base] = "base"
+    if best is not None:
+        for key in ranked:
+            if key != best and (key, best) not in pairs and (best, key) not in pairs:
+                pairs[key, best] = "best"
+    return pairs
+
+
+def _family(
+    column: Column, results: Mapping[str, MetricResult], pairs: Mapping[Pair, str], *, interval: bool
+) -> list[Comparison]:
+    """Test pairs and adjust their p values together."""
+    tests = [
+        compare(column.kind, results[left].values, results[right].values, interval=interval) for left, right in pairs
+    ]
+    adjusted = holm([test.p for test in tests])
+    return [
+        Comparison(
+            metric=column.name,
+            left=left,
+            right=right,
+            against=against,
+            n=test.n,
+            difference=test.difference,
+            low=test.low,
+            high=test.high,
+            p=test.p,
+            p_adjusted=p,
+            different=p < ALPHA,
+            effect=test.effect,
+            spread=test.spread,
+            detectable=None if test.spread is None else smallest(column.kind, test.n, test.spread),
+            method=test.method,
+        )
+        for ((left, right), against), test, p in zip(pairs.items(), tests, adjusted, strict=True)
+    ]
+
+
+def smallest(kind: Kind, n: int, spread: float) -> float | None:
+    """Return the smallest true difference that a single comparison of n prompts finds in four of five cases.
+
+    Args:
+        kind: Proportion or mean.
+        n: Prompts.
+        spread: As `PairTest.spread`.
+    """
+    return detectable_proportion(n, spread) if kind is Kind.PROPORTION else detectable_mean(n, spread)
+
+
+def _detectable(column: Column, found: Sequence[Comparison], best: str | None) -> Detectable | None:
+    """Return what could have been seen between the best model and those it is not told apart from.
+
+    The spread is the median over these comparisons; where nothing ties with the best, over all comparisons with it;
+    where no way is better, over all.
+    """
+    pairs = [one for one in found if best is None or best in (one.left, one.right)]
+    pairs = [one for one in pairs if not one.different] or pairs
+    spreads = [one.spread for one in pairs if one.spread is not None]
+    if not spreads:
+        return None
+    n, spread = min(one.n for one in pairs if one.spread is not None), median(spreads)
+    return Detectable(
+        metric=column.name,
+        n=n,
+        now=smallest(column.kind, n, spread),
+        with_1000=smallest(column.kind, REFERENCE_N, spread),
+    )

@@ -1,0 +1,318 @@
+"""The table in a terminal, as wide as it is.
+
+Where everything fits, a model is one line. On narrower terminals, in this order: intervals go beneath their numbers;
+then tokens/s is left out; then prompt, provider, precision, method, rows, training time, n and cost move, one after
+another, into a line beneath the model's name (beneath the table where names have little room, or where all models have
+the same); and where not even the metrics fit side by side, each model becomes a short list.
+
+Marks do not rest on colour (`NO_COLOR`), and a terminal without Unicode gets ASCII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from broker.results import wording
+from broker.results.values import Cell, Column, ResultRow, ResultsTable
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleOptions, JustifyMethod, RenderResult
+
+MOVED_FIRST = ("tokens/s", "prompt", "provider", "precision", "method", "rows", "training", "n", "cost")
+_GAP = 2
+_MODEL_MIN, _MODEL_MAX = 18, 44
+_BRIEF_MIN = 26
+_TEXT_WIDTH = 160
+_ASCII = str.maketrans(
+    {"★": "*", "≥": ">=", "≤": "<=", "–": "-", "“": '"', "”": '"', "…": "...", "·": "|", "↑": "", "↓": ""}
+)
+
+Say = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Field:
+    """One column as it is drawn.
+
+    Attributes:
+        name: Its name.
+        head: Lines of its head.
+        cells: One per row, each one or two lines of equal width.
+        left: Set flush left.
+        brief: What stands beneath the model's name instead, per row, when the column is moved there.
+    """
+
+    name: str
+    head: tuple[str, ...]
+    cells: tuple[Text, ...]
+    left: bool = False
+    brief: tuple[str, ...] = ()
+
+    @property
+    def uniform(self) -> bool:
+        return len(self.brief) > 1 and len(set(self.brief)) == 1
+
+    @property
+    def width(self) -> int:
+        lines = [line for cell in self.cells for line in cell.plain.split("\n")]
+        return max(cell_len(line) for line in (*self.head, *lines))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    fields: tuple[_Field, ...]
+    moved: tuple[_Field, ...]
+    model_width: int
+
+    @property
+    def beneath(self) -> bool:
+        """Say whether what was moved stands beneath the table: the model's column is too narrow for it."""
+        return bool(self.moved) and self.model_width < _BRIEF_MIN
+
+    def briefs(self, row: int) -> list[str]:
+        """Return what was moved out of a row, but for what all models share."""
+        return [field.brief[row] for field in self.moved if field.brief[row] and not field.uniform]
+
+
+class TableView:
+    """A results table that draws itself at any width."""
+
+    def __init__(self, table: ResultsTable, width: int | None = None) -> None:
+        """Take the table.
+
+        Args:
+            table: What to draw.
+            width: Columns to use; the console's own when None.
+        """
+        self._table = table
+        self._width = width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the table, its warnings and its notes."""
+        say: Say = (lambda text: text.translate(_ASCII)) if options.ascii_only else (lambda text: text)
+        width = min(self._width or options.max_width, options.max_width)
+        yield Text(say(f"Results of {self._table.experiment}"), style="bold")
+        if not self._table.rows:
+            yield Text("no jobs yet")
+            return
+        layout = _fitting(self._table, width, say)
+        yield from _list(self._table, say) if layout is None else _grid(self._table, layout, say)
+        for line in self._table.warnings:
+            yield Text(say(f"! {line}"), style="yellow")
+        for line in self._table.notes:
+            yield Text(say(line), style="dim")
+
+
+def render_table(table: ResultsTable, width: int | None = None) -> TableView:
+    """Return the table as something rich can print.
+
+    Args:
+        table: What to draw.
+        width: Columns to use; the console's own when None.
+    """
+    return TableView(table, width)
+
+
+def as_text(table: ResultsTable, width: int = _TEXT_WIDTH) -> str:
+    """Return the table as plain text without colours.
+
+    Args:
+        table: What to draw.
+        width: Columns to use.
+    """
+    file = StringIO()
+    console = Console(file=file, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(render_table(table, width))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def _fitting(table: ResultsTable, width: int, say: Say) -> _Layout | None:
+    """Return the first layout that fits, or None when only a list does."""
+    plain = _plain_fields(table, say)
+    for beneath in (False, True):
+        metrics = [_metric_field(column, table.rows, say, beneath=beneath) for column in table.columns]
+        for moved in range(len(MOVED_FIRST) + 1) if beneath else (0,):
+            away = MOVED_FIRST[:moved]
+            shown = [field for field in plain if field.name not in away]
+            before = [
+                field for field in shown if field.name in ("method", "provider", "precision", "prompt", "rows", "n")
+            ]
+            after = [field for field in shown if field not in before]
+            fields = (*before, *metrics, *after)
+            room = width - sum(field.width + _GAP for field in fields) - _GAP
+            wanted = max(cell_len(say(row.label)) for row in table.rows)
+            if room >= min(wanted, _MODEL_MIN):
+                hidden = tuple(field for field in plain if field.name in away)
+                return _Layout(fields=fields, moved=hidden, model_width=min(room, _MODEL_MAX))
+    return None
+
+
+def _plain_fields(table: ResultsTable, say: Say) -> list[_Field]:
+    rows = table.rows
+    fields = [
+        _words("method", rows, lambda row: row.method or row.kind, lambda row: row.method or row.kind),
+        _words("provider", rows, lambda row: row.provider, lambda row: row.provider),
+        _words("precision", rows, lambda row: row.precision or wording.NOTHING, lambda row: row.precision),
+        _words("prompt", rows, lambda row: row.policy, _policy_brief),
+        _words("rows", rows, lambda row: wording.count(row.rows_trained), _rows_brief, left=False),
+        _words(
+            "n", rows, wording.asked, lambda row: f"n {wording.asked(row)}" if row.n is not None else "", left=False
+        ),
+        _words("training", rows, lambda row: wording.duration(row.train_s), _training_brief, left=False),
+        _words("cost", rows, lambda row: wording.money(row.cost_usd), _cost_brief, left=False),
+        _words("tokens/s", rows, _speed, lambda _row: "", left=False),
+    ]
+    if len({row.policy for row in rows}) == 1:
+        fields = [field for field in fields if field.name != "prompt"]
+    if not any(row.tokens_per_s for row in rows):
+        fields = [field for field in fields if field.name != "tokens/s"]
+    return [_said(field, say) for field in fields]
+
+
+def _words(
+    name: str,
+    rows: Sequence[ResultRow],
+    cell: Callable[[ResultRow], str],
+    brief: Callable[[ResultRow], str],
+    *,
+    left: bool = True,
+) -> _Field:
+    return _Field(
+        name=name,
+        head=(name,),
+        cells=tuple(Text(cell(row)) for row in rows),
+        left=left,
+        brief=tuple(brief(row) for row in rows),
+    )
+
+
+def _said(field: _Field, say: Say) -> _Field:
+    cells = tuple(Text(say(cell.plain)) for cell in field.cells)
+    return replace(field, cells=cells, brief=tuple(say(brief) for brief in field.brief))
+
+
+def _rows_brief(row: ResultRow) -> str:
+    return "" if row.rows_trained is None else f"{row.rows_trained:,} rows"
+
+
+def _training_brief(row: ResultRow) -> str:
+    return "" if row.train_s is None else f"trained {wording.duration(row.train_s)}"
+
+
+def _cost_brief(row: ResultRow) -> str:
+    return "" if row.cost_usd is None else wording.money(row.cost_usd)
+
+
+def _policy_brief(row: ResultRow) -> str:
+    return "" if row.policy == "as-is" else f"prompt {row.policy}"
+
+
+def _speed(row: ResultRow) -> str:
+    return wording.NOTHING if row.tokens_per_s is None else f"{row.tokens_per_s:,.0f}"
+
+
+def _metric_field(column: Column, rows: Sequence[ResultRow], say: Say, *, beneath: bool) -> _Field:
+    cells = [row.cells.get(column.name, Cell()) for row in rows]
+    values = [say("not computed" if cell.failure else wording.number(column, cell.value)) for cell in cells]
+    signs = [say(wording.marks(cell)) for cell in cells]
+    ends = [say(wording.interval(column, cell)) for cell in cells]
+    value_width, sign_width, end_width = (max(map(cell_len, parts)) for parts in (values, signs, ends))
+    drawn: list[Text] = []
+    for cell, value, sign, end in zip(cells, values, signs, ends, strict=True):
+        text = Text(f"{value:>{value_width}}", style=_style(cell))
+        if sign_width:
+            text.append(f" {sign:<{sign_width}}")
+        if end_width:
+            text.append("\n" if beneath else " ")
+            text.append(f"{end:>{end_width}}", style="dim not bold")
+        drawn.append(text)
+    room = max(cell_len(line) for text in drawn for line in text.plain.split("\n"))
+    return _Field(
+        name=column.name, head=_wrapped([say(part) for part in wording.head(column)], room), cells=tuple(drawn)
+    )
+
+
+def _style(cell: Cell) -> str:
+    if cell.best:
+        return "bold green"
+    return "green" if cell.tied else "red" if cell.failure else ""
+
+
+def _wrapped(parts: Sequence[str], room: int) -> tuple[str, ...]:
+    """Set the parts of a head into lines of `room` columns, or of the longest part."""
+    most = max(room, *map(cell_len, parts), 1)
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1]) + 1 + cell_len(part) <= most:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return tuple(lines)
+
+
+def _grid(table: ResultsTable, layout: _Layout, say: Say) -> Iterator[Table | Text]:
+    grid = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    grid.add_column(
+        "model", min_width=min(layout.model_width, _MODEL_MIN), max_width=layout.model_width, vertical="top"
+    )
+    for field in layout.fields:
+        head, width = "\n".join(field.head), field.width
+        justify: JustifyMethod = "left" if field.left else "right"
+        grid.add_column(head, justify=justify, no_wrap=True, min_width=width, vertical="top")
+    for i, row in enumerate(table.rows):
+        following = table.rows[i + 1] if i + 1 < len(table.rows) else None
+        section = following is not None and following.kind != row.kind
+        briefs = [] if layout.beneath else layout.briefs(i)
+        grid.add_row(_name(row, briefs, say), *(field.cells[i] for field in layout.fields), end_section=section)
+    yield grid
+    yield Text("")
+    if layout.beneath:
+        for i, row in enumerate(table.rows):
+            yield Text(say(f"{row.label}: ") + say(" · ").join(layout.briefs(i)), style="dim")
+    shared = [field.brief[0] for field in layout.moved if field.uniform and field.brief[0]]
+    if shared:
+        yield Text(say("Every model: ") + say(" · ").join(shared), style="dim")
+
+
+def _name(row: ResultRow, briefs: Sequence[str], say: Say) -> Text:
+    text = Text(say(row.label), style="bold" if row.kind == "tuned" else "")
+    if briefs:
+        text.append("\n" + say(" · ").join(briefs), style="dim not bold")
+    if not row.done:
+        text.append("\n" + say(wording.status(row)), style=_state_style(row))
+    return text
+
+
+def _state_style(row: ResultRow) -> str:
+    return "not bold red" if row.state in ("failed", "lost", "no scores") else "not bold yellow"
+
+
+def _list(table: ResultsTable, say: Say) -> Iterator[Text]:
+    """Draw each model as a short list, for terminals too narrow for columns."""
+    fields = {field.name: field for field in _plain_fields(table, say)}
+    for i, row in enumerate(table.rows):
+        order = ("method", "provider", "precision", "prompt", "rows", "n", "training", "cost", "tokens/s")
+        briefs = [fields[name].brief[i] for name in order if name in fields and fields[name].brief[i]]
+        yield _name(row, briefs, say)
+        for column in table.columns:
+            cell = row.cells.get(column.name)
+            if cell is not None:
+                yield _line(column, cell, say)
+    yield Text("")
+
+
+def _line(column: Column, cell: Cell, say: Say) -> Text:
+    text = Text(say(f"  {wording.title(column)} "))
+    text.append(say("not computed" if cell.failure else wording.number(column, cell.value)), style=_style(cell))
+    text.append(say(f" {wording.marks(cell)}".rstrip()), style=_style(cell))
+    text.append(say(f" {wording.interval(column, cell)}".rstrip()), style="dim")
+    return text

@@ -1,0 +1,105 @@
+"""From jobs and evaluations to the table. No I/O: the same input gives the same table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.evaluation.metrics import Kind
+from broker.results.notes import conditions, notes, warnings
+from broker.results.ranking import Ranking, marked, rank
+from broker.results.rows import make_rows
+from broker.results.values import Column, ResultRow, ResultsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from broker.evaluation.record import EvaluationResult, MetricResult
+    from broker.jobs.records import Experiment, Job
+
+# Values up to this size are shares and cosines, which want three decimals.
+_SMALL = 2.0
+
+
+def build_table(
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    evaluations: Mapping[str, EvaluationResult],
+    *,
+    all_pairs: bool = False,
+) -> ResultsTable:
+    """Build the results table of an experiment.
+
+    Args:
+        experiment: The experiment.
+        jobs: Its jobs in any state (unfinished and failed ones get a row that says so), with the tuning jobs of other
+            experiments whose models it judges.
+        evaluations: Results by id of the evaluation.
+        all_pairs: Compare every pair of models, instead of each with its base and with the best.
+
+    Returns:
+        Base models first, then tuned ones, each in the order asked for.
+    """
+    rows = make_rows(jobs, evaluations)
+    results = {row.key: evaluations[row.key] for row in rows if row.key in evaluations}
+    comparable = _comparable(experiment, results)
+    columns = _columns(results)
+    rankings = {column.name: _ranking(column, rows, comparable, all_pairs=all_pairs) for column in columns}
+    for column in columns:
+        rows = [marked(row, column, rankings[column.name]) for row in rows]
+    shared = conditions(experiment, results)
+    seen = tuple(ranking.detectable for ranking in rankings.values() if ranking.detectable is not None)
+    return ResultsTable(
+        experiment=experiment.name,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        comparisons=tuple(one for ranking in rankings.values() for one in ranking.comparisons),
+        detectable=seen,
+        conditions=shared,
+        notes=tuple(notes(columns, rows, shared, seen)),
+        warnings=tuple(warnings(experiment, columns, rows, results, shared)),
+    )
+
+
+def _comparable(experiment: Experiment, results: Mapping[str, EvaluationResult]) -> dict[str, EvaluationResult]:
+    """Return the results on the experiment's own validation set (on the first one's, where it names none)."""
+    hashes = [result.conditions.get("validation_sha256") for result in results.values()]
+    own = experiment.validation_sha256 or (hashes[0] if hashes else None)
+    return {key: result for key, result in results.items() if result.conditions.get("validation_sha256") == own}
+
+
+def _columns(results: Mapping[str, EvaluationResult]) -> list[Column]:
+    found: dict[str, list[MetricResult]] = {}
+    for result in results.values():
+        for name, metric in result.metrics.items():
+            found.setdefault(name, []).append(metric)
+    return [_column(name, metrics) for name, metrics in found.items()]
+
+
+def _column(name: str, metrics: Sequence[MetricResult]) -> Column:
+    first = metrics[0]
+    versions = dict.fromkeys(metric.version for metric in metrics if metric.failure is None)
+    sizes = [abs(metric.value) for metric in metrics if metric.value is not None]
+    small = first.kind is Kind.MEAN and bool(sizes) and max(sizes) < _SMALL
+    return Column(
+        name=name,
+        label=first.label,
+        unit=first.unit,
+        direction=first.direction,
+        kind=first.kind,
+        version="; ".join(versions) or first.version,
+        mixed=len(versions) > 1,
+        decimals=3 if small else 1,
+    )
+
+
+def _ranking(
+    column: Column, rows: Sequence[ResultRow], results: Mapping[str, EvaluationResult], *, all_pairs: bool
+) -> Ranking:
+    found = {
+        key: metric
+        for key, result in results.items()
+        if (metric := result.metrics.get(column.name)) is not None and metric.failure is None
+    }
+    if len({len(metric.values) for metric in found.values()}) > 1 or column.mixed:
+        return Ranking()
+    return rank(column, rows, found, all_pairs=all_pairs)

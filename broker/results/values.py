@@ -1,0 +1,241 @@
+"""What a results table holds: frozen values, made by `build_table`, shown by `render_table`, written by the exports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from broker.evaluation.metrics import Direction, Kind
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One metric of the table.
+
+    Attributes:
+        name: The metric's name.
+        label: Its head.
+        unit: `%`, `words`, … Numbers of proportions are kept as 0..1 and shown as percentages.
+        direction: Which way is better.
+        kind: Proportion or mean.
+        version: What made the numbers; all of them when rows differ.
+        mixed: Rows differ in what made their numbers, so they are not compared.
+        decimals: Places after the point when shown.
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: Direction
+    kind: Kind
+    version: str
+    mixed: bool = False
+    decimals: int = 1
+
+    @property
+    def scale(self) -> float:
+        """Return by what a number is multiplied to be in the unit shown."""
+        return 100.0 if self.kind is Kind.PROPORTION else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One metric of one model.
+
+    Attributes:
+        value: The estimate; None when there is none.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        scored: Rows with a value.
+        unscored: Rows with an answer but without a value.
+        best: The best estimate of its column.
+        tied: Not told apart from the best.
+        letters: Rows that share a letter in a column cannot be told apart; empty when not computed.
+        failure: Why there is no value.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scored: int = 0
+    unscored: int = 0
+    best: bool = False
+    tied: bool = False
+    letters: str = ""
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two rows compared in one metric on the same prompts.
+
+    Attributes:
+        metric: The metric.
+        left: Key of one row.
+        right: Key of the other.
+        against: `base` (left's own base), `best`, or `other`.
+        n: Prompts on which both have a value.
+        difference: Left minus right (proportions: 0..1).
+        low: Lower end of its 95 % interval; None when not computed.
+        high: Upper end.
+        p: Two-sided p value of the paired test.
+        p_adjusted: After Holm, over the comparisons of the same metric and family.
+        different: Told apart: `p_adjusted` under 0.05.
+        effect: Cohen's h (proportions) or d of the differences (means).
+        spread: Share of prompts that differ (proportions) or standard deviation of the differences (means).
+        detectable: The smallest true difference that this comparison would have found in four of five cases.
+        method: The test.
+    """
+
+    metric: str
+    left: str
+    right: str
+    against: str
+    n: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float
+    p_adjusted: float
+    different: bool
+    effect: float | None
+    spread: float | None
+    detectable: float | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detectable:
+    """The smallest true difference that the table could have shown, and that 1,000 prompts would show.
+
+    Attributes:
+        metric: The metric.
+        n: Prompts compared.
+        now: With n prompts; None when no difference can be shown with so few.
+        with_1000: With 1,000 prompts.
+    """
+
+    metric: str
+    n: int
+    now: float | None
+    with_1000: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """One model.
+
+    Attributes:
+        key: Id of the evaluation, or of the tuning job that has none yet.
+        label: What a person calls it.
+        kind: `base` or `tuned`.
+        provider: The account.
+        model: The base model's name.
+        method: `sft`, `dpo`; empty for bases.
+        precision: Of the base's weights; empty when the provider does not say.
+        policy: Name of the prompt policy.
+        rows_trained: Training rows; None for bases.
+        parameters: Of the tuning job.
+        state: Of the work that is not done yet, or `succeeded`.
+        stage: `tuning` or `evaluation`: which work `state` is about.
+        detail: Why it failed, or what is missing.
+        n: Validation prompts asked; None before the evaluation.
+        failed: Prompts without an answer.
+        empty: Answers without a word.
+        cut: Answers that reached the token limit.
+        cells: By metric.
+        train_s: Seconds of training.
+        eval_s: Seconds of asking.
+        tokens_per_s: Output tokens per second of the evaluation.
+        train_cost_usd: What the training cost; None when unknown.
+        eval_cost_usd: What the answers cost; None when unknown.
+        bases: Keys of the rows that show its own base, nearest conditions first.
+        tune_job: Id of the tuning job.
+        evaluation_job: Id of the evaluation.
+    """
+
+    key: str
+    label: str
+    kind: str
+    provider: str
+    model: str
+    method: str = ""
+    precision: str = ""
+    policy: str = "as-is"
+    rows_trained: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    state: str = "succeeded"
+    stage: str = "evaluation"
+    detail: str = ""
+    n: int | None = None
+    failed: int = 0
+    empty: int = 0
+    cut: int = 0
+    cells: Mapping[str, Cell] = field(default_factory=dict[str, Cell])
+    train_s: float | None = None
+    eval_s: float | None = None
+    tokens_per_s: float | None = None
+    train_cost_usd: float | None = None
+    eval_cost_usd: float | None = None
+    bases: tuple[str, ...] = ()
+    tune_job: str | None = None
+    evaluation_job: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Say whether the model was tuned and evaluated."""
+        return self.state == "succeeded"
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Return training and evaluation together; None when a part of what was done is unknown."""
+        parts = [self.eval_cost_usd] if self.kind == "base" else [self.train_cost_usd, self.eval_cost_usd]
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) or (known and not self.done) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsTable:
+    """The table of one experiment.
+
+    Attributes:
+        experiment: Its name.
+        columns: The metrics.
+        rows: Bases first.
+        comparisons: Every pair that was tested.
+        detectable: By metric: what could have been seen.
+        conditions: What holds for every row: validation set and hash, prompts, policies, decoding, encoder.
+        notes: Sentences to show under the table.
+        warnings: Sentences that a reader must not miss.
+    """
+
+    experiment: str
+    columns: tuple[Column, ...]
+    rows: tuple[ResultRow, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    detectable: tuple[Detectable, ...] = ()
+    conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __rich__(self) -> RenderableType:
+        """Return what `rich.print` shows."""
+        from broker.results.render import render_table
+
+        return render_table(self)
+
+    def __str__(self) -> str:
+        """Return the table as text, 160 columns wide, without colours."""
+        from broker.results.render import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from broker.results.page import to_html
+
+        return to_html(self)
