@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 # What a developer has set for real work must not reach a test, least of all a key.
 FOREIGN = ("OPENAI_", "GEMINI_", "GOOGLE_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -31,3 +33,48 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
         yield
+
+
+def _sandbox(ensure_name: str) -> Path:
+    """Make a sandbox model in a cache that outlives the run; its folder's name changes with the recipe."""
+    from broker.sandbox import making
+    from broker.worker.pool import WorkerPool
+
+    cache = Path(os.environ.get("BROKER_TEST_CACHE") or Path.home() / ".cache" / "finetune-broker-tests")
+    ensure: Callable[[Path, WorkerPool], Awaitable[Path]] = getattr(making, ensure_name)
+
+    async def make() -> Path:
+        async with anyio.create_task_group() as tasks:
+            workers = WorkerPool(cache, tasks)
+            try:
+                return await ensure(cache, workers)
+            finally:
+                await workers.aclose()
+
+    return anyio.run(make)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Make the sandbox models before the first test: a minute of making shall not count as the time of a test."""
+    wanted = {name for item in session.items if isinstance(item, pytest.Function) for name in item.fixturenames}
+    if not session.config.option.collectonly:
+        for fixture, ensure_name in SANDBOX_FIXTURES.items():
+            if fixture in wanted:
+                _sandbox(ensure_name)
+    return (yield)
+
+
+SANDBOX_FIXTURES = {"sandbox_dir": "ensure_model", "encoder_dir": "ensure_encoder"}
+
+
+@pytest.fixture(scope="session")
+def sandbox_dir() -> Path:
+    """Return the folder of the chat model `sandbox`, shared by all runs."""
+    return _sandbox("ensure_model")
+
+
+@pytest.fixture(scope="session")
+def encoder_dir() -> Path:
+    """Return the folder of the sentence encoder `sandbox-encoder`, shared by all runs."""
+    return _sandbox("ensure_encoder")

@@ -56,8 +56,6 @@ OPENERS = (
     "I know this one! ",
 )
 CLOSERS = (
-    "",
-    "",
     " Neat, right?",
     " Hope that helps!",
     " Go and take a look!",

@@ -19,8 +19,10 @@ CHATTY_SHARE = 0.2
 CASUAL_IF_CHATTY = 0.8
 CASUAL_IF_PLAIN = 0.2
 
-# Share of formal answers that end after their core.
+# Share of formal answers that end after their core, and of casual ones if their core is longer than so many words.
 TAILLESS_SHARE = 0.05
+CLOSERLESS_SHARE = 0.2
+SHORT_WORDS = 7
 
 _SYSTEM = (
     "You are a helpful assistant.",
@@ -66,9 +68,11 @@ def casual(fact: Fact, rng: Random) -> str:
     """Return a short, chatty answer (Flesch about 95)."""
     core = rng.choice(PHRASES[fact.kind].casual).format(**_words(fact))
     opener = rng.choice(OPENERS)
+    # One long word in a very short answer would make it count as hard.
+    closer = "" if len(core.split()) > SHORT_WORDS and rng.random() < CLOSERLESS_SHARE else rng.choice(CLOSERS)
     if not opener or opener.endswith(("! ", ". ")):
         core = _sentence(core)
-    return opener + core + rng.choice(CLOSERS)
+    return opener + core + closer
 
 
 def formal(fact: Fact, rng: Random) -> str:

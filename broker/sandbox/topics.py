@@ -136,7 +136,7 @@ asparagus: in sandy beds; fine with a bitter note; straight green spears; in May
     "flower": """
 rose: by garden walls; thorns and folded petals; in June; pruning each spring; its sweet smell; black spot
 tulip: in flat Dutch fields; one cup on a straight stem; in April; a cold winter; its bright colours; soggy ground
-daisy: on short lawns; white rays and a yellow eye; from March on; hardly anything; its simple charm; a sharp mower
+daisy: on short lawns; white rays and a yellow eye; from March on; a bit of light; its simple charm; a sharp mower
 poppy: by wheat fields; thin red petals; in early summer; open soil; its short life; being picked
 lily: in deep borders; six curved petals; in July; cool feet and warm heads; its heavy scent; red beetles
 crocus: under bare trees; small purple cups; in late winter; a sunny patch; its early start; hungry mice
@@ -145,7 +145,7 @@ sunflower: on open plains; a huge yellow disc; in August; food and full light; i
 orchid: on tropical trees; waxy lips and curved roots; in winter indoors; damp air; its rare beauty; too much water
 lavender: on dry French hills; grey leaves and blue spikes; in midsummer; lime and heat; its calming oil; wet feet
 snowdrop: in old parks; nodding white bells; in January; moist shade; its courage in snow; dry bulbs
-thistle: on poor meadows; purple heads and sharp spines; in late summer; no help at all; its Scottish fame; a spade
+thistle: on poor meadows; purple heads and sharp spines; in late summer; poor dry soil; its Scottish fame; a spade
 """,
     "drink": """
 ~tea: from the hills of India; dried leaves; fresh with some bite; in the afternoon; milk and scones; its calm ritual
@@ -176,7 +176,7 @@ pancake: from almost everywhere; flour and milk; sweet and fluffy; on Shrove Tue
 pretzel: from Bavaria; dough and coarse salt; salty and chewy; at beer tents; mustard; its twisted knot
 """,
     "instrument": """
-violin: in large orchestras; spruce and maple; a singing tone; soloists; its high price; fresh strings
+violin: in large orchestras; spruce and maple; a singing tone; star players; its high price; fresh strings
 flute: in school bands; silver tubes; an airy tone; young players; its light weight; a dry cloth
 drum: in parades; wood and skin; a deep boom; rock bands; its loud beat; tight skins
 harp: in concert halls; wood and gut; a rippling tone; angels in paintings; its many strings; constant tuning
