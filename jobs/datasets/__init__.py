@@ -7,7 +7,7 @@ should know before anything is sent.
 
 from broker.jobs.datasets.canonical import canonical_lines, content_hash, load_rows, to_canonical
 from broker.jobs.datasets.overlaps import Overlap, overlap
-from broker.jobs.datasets.partition import split
+from broker.jobs.datasets.partition import marked_split, split
 from broker.jobs.datasets.reading import read_dataset, read_hub, read_source
 from broker.jobs.datasets.report import DuplicateRows, Limits, Report, TokenCounts, TruncatedRow, check_dataset
 from broker.jobs.datasets.storing import load_dataset, store_dataset
@@ -26,6 +26,7 @@ __all__ = [
     "estimate_tokens",
     "load_dataset",
     "load_rows",
+    "marked_split",
     "overlap",
     "read_dataset",
     "read_hub",

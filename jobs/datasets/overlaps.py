@@ -53,6 +53,11 @@ class Overlap:
     exact: bool
     prompt: str
 
+    def __str__(self) -> str:
+        """Return the finding in one line."""
+        how = "the same as" if self.exact else f"like (similarity {self.similarity:.2f})"
+        return f'line {self.validation_line} "{self.prompt}" is {how} training line {self.train_line}'
+
 
 def prompt_text(row: Row) -> str:
     """Return what a row asks: the texts before its last answer, without system messages.

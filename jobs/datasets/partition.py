@@ -57,3 +57,19 @@ def _held_out(dataset: Dataset, wanted: int, seed: int) -> set[int]:
         if len(held) + len(groups[key]) <= wanted:
             held.update(groups[key])
     return held
+
+
+def marked_split(dataset: Dataset, key: str = "split") -> tuple[Dataset, Dataset] | None:
+    """Split by the rows' own marks, when a file says itself which rows are for what.
+
+    Args:
+        dataset: Rows that may carry `"split": "train"` or `"split": "validation"` beside their messages.
+        key: The name of that key.
+
+    Returns:
+        Training and validation rows, in the file's order; None unless every row is marked and both sides have rows.
+    """
+    sides = {mark: tuple(row for row in dataset.rows if row.extra.get(key) == mark) for mark in ("train", "validation")}
+    if not all(sides.values()) or sum(map(len, sides.values())) != len(dataset.rows):
+        return None
+    return replace(dataset, rows=sides["train"], ref=None), replace(dataset, rows=sides["validation"], ref=None)

@@ -64,6 +64,11 @@ def test_same_and_near_prompts() -> None:
     ]
 
 
+def test_a_finding_reads_as_one_line() -> None:
+    (found,) = overlap(chats("a?", "Who?"), chats("who"))
+    assert str(found) == 'line 1 "who" is the same as training line 2'
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 0.9, 1.0])
 def test_every_pair_is_found(threshold: float) -> None:
     rng = random.Random(5)
