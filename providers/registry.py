@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.errors import MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from broker.providers.contract import Provider, ProviderContext, ProviderFactory
 
@@ -20,6 +20,9 @@ BUILT_IN: Mapping[str, str] = {
     "openai": "broker.providers.openai_tuning:create",
     "fake": "broker.providers.fake:create",
 }
+
+# How a tuned model becomes a folder of its own: `(workers, model, output, base=…) -> report`.
+EXPORTERS: Mapping[str, str] = {"local": "broker.providers.local.export:export_merged"}
 
 
 def kinds() -> dict[str, str]:
@@ -51,6 +54,14 @@ def factory(kind: str) -> ProviderFactory:
             f"the provider {kind!r} needs a package that is not installed: {error.name or error}",
             fix=f"pip install 'finetune-broker[{kind}]'",
         ) from error
+
+
+def exporter(kind: str) -> Callable[..., Awaitable[dict[str, Any]]] | None:
+    """Return what writes a tuned model of this kind of provider as a whole model, or None when nothing can."""
+    if kind not in EXPORTERS:
+        return None
+    module, _, attribute = EXPORTERS[kind].partition(":")
+    return cast("Callable[..., Awaitable[dict[str, Any]]]", getattr(import_module(module), attribute))
 
 
 def open_provider(context: ProviderContext) -> Provider:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import CancelScope, create_task_group
 
 from broker.api.following import Watcher
-from broker.api.models import find_model, question
+from broker.api.models import export_model, find_model, question
 from broker.api.offline import SANDBOX, OfflineModels
 from broker.api.planning import Plan, Planner
 from broker.api.recipe import Recipe, load_recipe
@@ -153,7 +153,7 @@ class Broker:
                 self._tasks.cancel_scope.cancel()
             return await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            raise _plain(group) from group
+            raise _plain(group) from None
 
     # --- submitting -------------------------------------------------------------------------------------------------
 
@@ -317,6 +317,10 @@ class Broker:
         """Return jobs; filters as in `Store.jobs`."""
         return await blocking(self._store.jobs, **filters)
 
+    async def count(self, *, experiment: str | None = None) -> dict[State, int]:
+        """Return how many jobs are in each state."""
+        return await blocking(self._store.count_jobs, experiment=experiment)
+
     async def events(self, job_id: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """Return stored events, oldest first."""
         return await blocking(self._store.events, job_id, after=after, limit=limit)
@@ -450,6 +454,23 @@ class Broker:
         if answer.failure:
             raise BrokerError(f"the model did not answer: {answer.failure}")
         return answer.text
+
+    async def export(self, model: str | ModelRef, output: Path, *, merge: bool = False) -> dict[str, Any]:
+        """Write a tuned local model to a folder.
+
+        Args:
+            model: The model, or the job that made it.
+            output: A folder that does not exist.
+            merge: Write a whole bf16 model, checked against the adapter's logits, rather than the adapter.
+
+        Returns:
+            `output`, and with `merge` how far the logits differ.
+
+        Raises:
+            UserError: The model has no adapter, or the folder exists.
+        """
+        found = model if isinstance(model, ModelRef) else await self.model(model)
+        return await export_model(found, output, merge=merge, settings=self.settings, workers=self.workers)
 
 
 def _load(overrides: Mapping[str, Any]) -> Settings:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
+
 from broker.api.offline import SANDBOX
-from broker.errors import UnknownNameError
+from broker.errors import UnknownNameError, UserError
 from broker.jobs.spec import Decoding, ModelRef
+from broker.providers.registry import exporter
+from broker.sandbox import model_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
     from broker.providers.accounts import Accounts
     from broker.providers.contract import CompletionRequest
     from broker.settings import Settings
+    from broker.worker.pool import WorkerPool
 
 
 def find_model(name: str, store: Store, settings: Settings, accounts: Accounts) -> ModelRef:
@@ -60,3 +67,37 @@ def question(message: str, *, system: str | None = None, decoding: Decoding | No
     said: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
     messages = (*said, {"role": "user", "content": message})
     return CompletionRequest(id="chat", messages=messages, decoding=decoding or Decoding())
+
+
+async def export_model(
+    model: ModelRef, output: Path, *, merge: bool, settings: Settings, workers: WorkerPool
+) -> dict[str, Any]:
+    """Write a tuned model to a folder: its adapter, or with `merge` the whole model.
+
+    Args:
+        model: A tuned local model.
+        output: A folder that does not exist.
+        merge: Merge the adapter into a bf16 model.
+        settings: Tell the kind of the model's account and the cache folder.
+        workers: The torch processes.
+
+    Raises:
+        UserError: The model has no adapter, its provider cannot export, or the folder exists.
+    """
+    write = exporter(settings.account(model.provider).kind)
+    if model.adapter is None or write is None:
+        raise UserError(f"{model.label} has no adapter here to export", fix="name a succeeded local tuning job")
+    if output.exists():
+        raise UserError(f"{output} exists", where="--output", fix="name a folder that does not exist")
+    if merge:
+        base = str(model_dir(settings.cache_dir)) if model.name == SANDBOX else None
+        return await write(workers, model, output, base=base)
+    await to_thread.run_sync(_copy, Path(model.adapter), output)
+    return {"output": str(output)}
+
+
+def _copy(adapter: Path, output: Path) -> None:
+    """Copy a folder; a half copy never has the wanted name."""
+    part = output.with_name(f".{output.name}.part")
+    shutil.copytree(adapter, part)
+    part.rename(output)

@@ -199,7 +199,8 @@ class FakeProvider:
         return Verdict(advice=Advice.UNKNOWN, code="unexpected", message=f"{type(error).__name__}: {error}")
 
     async def aclose(self) -> None:
-        """Have nothing to release."""
+        """Close the ledger."""
+        self.remote.close()
 
     def _next_fault(self) -> str:
         faults: Sequence[str] = self._options.get("faults", ())

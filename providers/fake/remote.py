@@ -6,17 +6,18 @@ yardstick of every test about paying twice.
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from broker.jobs.rowfile import RowFile
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(slots=True)
@@ -62,34 +63,44 @@ class FakeRemote:
     files: Counter[str] = field(default_factory=Counter)
     listings: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: int = 0
+    _file: BinaryIO = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Read the ledger again: the remote remembers what a killed broker forgot."""
-        for row in RowFile(self.path).read():
-            self._apply(row)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a+b")
+        self._refresh()
 
     def upload(self, sha256: str) -> str:
         """Store a file; return its id."""
-        self._write({"call": "upload", "sha256": sha256})
-        return f"file-{sha256[:12]}-{self.files[sha256]}"
+        with self._turn():
+            self._write({"call": "upload", "sha256": sha256})
+            return f"file-{sha256[:12]}-{self.files[sha256]}"
 
     def create(self, key: str, model: str) -> str:
         """Create a job, always a new one, as a careless remote does; return its id."""
-        self._write({"call": "create", "key": key, "model": model, "id": f"fake-{len(self.jobs) + 1:06d}"})
-        return next(reversed(self.jobs))
+        with self._turn():
+            job_id = f"fake-{len(self.jobs) + 1:06d}"
+            self._write({"call": "create", "key": key, "model": model, "id": job_id})
+            return job_id
 
     def want(self, job_id: str, wanted: str) -> None:
         """Note a wish: `run`, `pause` or `cancel`."""
-        self._write({"call": "want", "id": job_id, "wanted": wanted})
+        with self._turn():
+            self._write({"call": "want", "id": job_id, "wanted": wanted})
 
     def find(self, key: str) -> str | None:
         """Return the id of the listed job of an intent."""
+        self._refresh()
         self.listings += 1
         listed = (job for job in self.jobs.values() if job.key == key and self.listings > job.listed_after)
         return next((job.id for job in listed), None)
 
     def look(self, job_id: str) -> str | None:
         """Return a job's raw status and let it advance; None when there is no such job."""
+        if job_id not in self.jobs:
+            self._refresh()
         job = self.jobs.get(job_id)
         if job is None:
             return None
@@ -100,17 +111,38 @@ class FakeRemote:
             return "running"
         return "failed" if self.fail else "succeeded"
 
+    def close(self) -> None:
+        """Close the ledger."""
+        self._file.close()
+
     def jobs_per_intent(self) -> Counter[str]:
         """Return how many jobs each intent has: a value above 1 is a job paid twice."""
         return Counter(job.key for job in self.jobs.values())
 
-    def _write(self, row: Mapping[str, Any]) -> None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Take turns with other processes, as the clients of one remote do."""
         with self._lock:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            ledger = RowFile(self.path)
-            ledger.append([{**row, "pid": os.getpid()}])
-            ledger.close()
-            self._apply(row)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                self._refresh()
+                yield
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._file.write((json.dumps({**row, "pid": os.getpid()}) + "\n").encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read what was written since the last look, by whomever."""
+        self._file.seek(self._seen)
+        for line in self._file:
+            if line.endswith(b"\n"):
+                self._seen += len(line)
+                self._apply(json.loads(line))
 
     def _apply(self, row: Mapping[str, Any]) -> None:
         if row["call"] == "upload":
