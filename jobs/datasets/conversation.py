@@ -46,7 +46,7 @@ def check_prompt(messages: Sequence[Mapping[str, Any]], place: str, faults: list
     if "user" not in roles:
         faults.append(Fault(f"{place} has no user turn (roles: {', '.join(roles)})", "add the question"))
     elif roles[-1] not in ("user", "tool"):
-        faults.append(Fault(f"{place} ends with a {roles[-1] or 'unknown'} turn", "end with the user's question"))
+        faults.append(Fault(f"{place} ends with the {roles[-1] or 'unknown'} turn", "end with the user's question"))
 
 
 def check_calls(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], faults: list[Fault]) -> None:

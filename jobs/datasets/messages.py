@@ -163,7 +163,7 @@ def _read_name(name: Any, place: str, faults: list[Fault]) -> str:
 def _read_weight(weight: Any, role: str, place: str, faults: list[Fault]) -> int:
     if role != "assistant":
         faults.append(
-            Fault(f"{place} is given on a {role or 'unknown'} message", "only assistant messages have a weight")
+            Fault(f"{place} is given on the {role or 'unknown'} message", "only assistant messages have a weight")
         )
         return 1
     if isinstance(weight, bool) or weight not in (0, 1):
@@ -174,7 +174,7 @@ def _read_weight(weight: Any, role: str, place: str, faults: list[Fault]) -> int
 
 def _read_call_id(value: Any, role: str, place: str, faults: list[Fault]) -> str:
     if role != "tool":
-        faults.append(Fault(f"{place} is given on a {role or 'unknown'} message", "only tool messages answer a call"))
+        faults.append(Fault(f"{place} is given on the {role or 'unknown'} message", "only tool messages answer a call"))
     elif not isinstance(value, str) or not value:
         found = "missing" if value is None else shown(value)
         faults.append(Fault(f"{place} is {found}", "write the id of the tool call that this message answers"))
@@ -183,7 +183,7 @@ def _read_call_id(value: Any, role: str, place: str, faults: list[Fault]) -> str
 
 def _read_tool_calls(value: Any, role: str, place: str, faults: list[Fault]) -> list[dict[str, Any]]:
     if role != "assistant":
-        faults.append(Fault(f"{place} is given on a {role or 'unknown'} message", "only the assistant calls tools"))
+        faults.append(Fault(f"{place} is given on the {role or 'unknown'} message", "only the assistant calls tools"))
     if not is_array(value) or not value:
         faults.append(Fault(f"{place} is {shown(value)}, not a list of calls", "write a list, or remove the key"))
         return []
