@@ -23,7 +23,7 @@ def main() -> None:
     child = Child(source, sink, device=options.device, lock_dir=options.lock_dir)
     # Ctrl-C in the terminal is the broker's business; a plain `kill` saves and ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: child.shut_down())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: child.shut_down())
     child.run()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from broker.errors import WorkerError
 
@@ -144,7 +144,8 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in message.items() if key != "weight"}
     content = kept.get("content")
     if isinstance(content, list):
-        kept["content"] = "".join(str(part.get("text", "")) for part in content)
+        parts = cast("list[dict[str, Any]]", content)
+        kept["content"] = "".join(str(part.get("text", "")) for part in parts)
     elif content is None:
         kept["content"] = ""
     return kept

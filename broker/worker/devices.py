@@ -41,7 +41,8 @@ def lock_name(name: str | None) -> str:
     if device.type != "cuda":
         return device.type
     # The index depends on CUDA_VISIBLE_DEVICES of each process; the hardware's id does not.
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", device.index)
+    cuda: Any = torch.cuda
+    uuid = getattr(cuda.get_device_properties(device), "uuid", device.index)
     return f"cuda-{uuid}"
 
 

@@ -160,7 +160,11 @@ class Lane:
         self._count += 1
         number, call = self._count, _Call(on_event)
         self._calls[number] = call
-        stopper.listen(lambda reason: self._tasks.start_soon(self._stop, number, reason))
+
+        def tell(reason: Stop) -> None:
+            self._tasks.start_soon(self._stop, number, reason)
+
+        stopper.listen(tell)
         try:
             await self._write({"call": number, "op": op, "args": dict(args)})
             if stopper.reason is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 _SHARED_MODE = 0o666  # another user of the machine must be able to wait for the same device
 
@@ -77,7 +77,7 @@ def held(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def waiting(path: Path, give_up: Callable[[float], bool], waits: Callable[[], None]) -> Iterator[bool]:
+def waiting(path: Path, give_up: Callable[[float], bool], waits: Callable[[], None]) -> Generator[bool]:
     """Hold a lock for the time of the block, waiting for it as long as it takes.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import warnings
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging as transformers_logging
 
 from broker.errors import WorkerError
 from broker.worker.chat import Chat
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from peft import PeftModel
-    from torch import nn
 
 _KEPT_BASES = 2
 _KEPT_ADAPTERS = 8
@@ -59,7 +58,7 @@ class Base:
         self.tokenizer = _tokenizer(key.model)
         self.chat = Chat(self.tokenizer, model=key.model)
         self.model = _load(key)
-        self._peft: PeftModel | None = None
+        self._peft: Any = None  # a PeftModel, once there is an adapter
         self._adapters: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -70,11 +69,12 @@ class Base:
     @property
     def stop_ids(self) -> list[int]:
         """Return the tokens that end an answer."""
-        listed = self.model.generation_config.eos_token_id
+        listed: list[int] | int | None = self.model.generation_config.eos_token_id
         ids = listed if isinstance(listed, list) else [listed]
-        return sorted({token for token in [*ids, self.tokenizer.eos_token_id] if token is not None})
+        own: int | None = self.tokenizer.eos_token_id
+        return sorted({token for token in [*ids, own] if token is not None})
 
-    def bare(self) -> nn.Module:
+    def bare(self) -> Any:
         """Return the base without any adapter on it, to be trained on."""
         if self._peft is not None:
             self._peft.unload()
@@ -90,7 +90,7 @@ class Base:
         trained.unload()
         self._forget_peft()
 
-    def answering(self, adapter: Path | None) -> tuple[nn.Module, AbstractContextManager[Any]]:
+    def answering(self, adapter: Path | None) -> tuple[Any, AbstractContextManager[Any]]:
         """Return the module to call and the context to call it in.
 
         Args:
@@ -103,24 +103,26 @@ class Base:
         peft = self._with(adapter)
         return peft.eval(), nullcontext()
 
-    def _with(self, folder: Path) -> PeftModel:
+    def _with(self, folder: Path) -> Any:
         from peft import PeftModel
 
         weights = _weights(folder)
         # The same folder may hold another adapter later.
         name = f"a{abs(hash((str(folder.resolve()), weights.stat().st_mtime_ns, weights.stat().st_size))):x}"
         if self._peft is None:
-            self._peft = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name)
+            kind: Any = PeftModel
+            self._peft = kind.from_pretrained(self.model, str(folder), adapter_name=name)
         elif name not in self._adapters:
             self._peft.load_adapter(str(folder), adapter_name=name)
+        peft: Any = self._peft
         if name not in self._adapters:
-            _narrow(self._peft, name, weights)
+            _narrow(peft, name, weights)
         self._adapters[name] = None
         self._adapters.move_to_end(name)
-        self._peft.set_adapter(name)
+        peft.set_adapter(name)
         while len(self._adapters) > _KEPT_ADAPTERS:
-            self._peft.delete_adapter(self._adapters.popitem(last=False)[0])
-        return self._peft
+            peft.delete_adapter(self._adapters.popitem(last=False)[0])
+        return peft
 
     def _forget_peft(self) -> None:
         self._peft = None
@@ -194,8 +196,9 @@ def base_for(args: Mapping[str, Any], device: str | None) -> Base:
 
 
 def _tokenizer(model: str) -> Any:
+    auto: Any = AutoTokenizer
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        tokenizer = auto.from_pretrained(model, trust_remote_code=False)
     except (ValueError, TypeError, OSError) as error:
         if Path(model).is_dir():
             raise WorkerError(
@@ -213,8 +216,9 @@ def _tokenizer(model: str) -> Any:
 def _load(key: BaseKey) -> Any:
     _quiet()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    auto: Any = AutoModelForCausalLM
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model = auto.from_pretrained(
             key.model,
             dtype=_DTYPES.get(key.precision, torch.bfloat16),
             quantization_config=_quantization(key.precision),
@@ -232,12 +236,13 @@ def _load(key: BaseKey) -> Any:
     return model.eval()
 
 
-def _quantization(precision: str) -> BitsAndBytesConfig | None:
+def _quantization(precision: str) -> Any:
     """Return how the weights are quantized: as in Table 3 of arXiv:2507.04889, the head never is."""
+    config: Any = BitsAndBytesConfig
     if precision == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=6.0, llm_int8_skip_modules=["lm_head"])
+        return config(load_in_8bit=True, llm_int8_threshold=6.0, llm_int8_skip_modules=["lm_head"])
     if precision == "nf4":
-        return BitsAndBytesConfig(
+        return config(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=torch.bfloat16,
@@ -254,12 +259,16 @@ def _weights(folder: Path) -> Path:
     return path
 
 
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file."""
+    safetensors: Any = importlib.import_module("safetensors.torch")
+    tensors: dict[str, torch.Tensor] = safetensors.load_file(str(path))
+    return tensors
+
+
 def _narrow(peft: PeftModel, name: str, weights: Path) -> None:
     """Give a loaded adapter the dtype it was trained in; PEFT makes all of them fp32."""
-    from safetensors import safe_open
-
-    with safe_open(str(weights), framework="pt") as file:
-        dtypes = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118  (not a mapping)
+    dtypes = {tensor.dtype for tensor in read_tensors(weights).values()}
     if len(dtypes) == 1:
         dtype = dtypes.pop()
         for parameter_name, parameter in peft.named_parameters():
@@ -268,6 +277,7 @@ def _narrow(peft: PeftModel, name: str, weights: Path) -> None:
 
 
 def _quiet() -> None:
+    transformers_logging: Any = importlib.import_module("transformers.utils.logging")
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -13,7 +13,7 @@ process → broker   {"call": 3, "event": {...}}
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,4 +54,4 @@ def _parse(line: bytes) -> dict[str, Any]:
     message: Any = json.loads(line)
     if not isinstance(message, dict):
         raise ValueError(f"a message is not an object: {line[:80]!r}")
-    return message
+    return cast("dict[str, Any]", message)

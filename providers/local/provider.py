@@ -205,7 +205,7 @@ class LocalProvider:
 
     def _status(self, handle_id: str, status: Mapping[str, Any]) -> RemoteStatus:
         raw = str(status["state"])
-        error = status.get("error") or {}
+        error: dict[str, Any] = status.get("error") or {}
         result: dict[str, Any] = status.get("result") or {}
         spec = self.runs.intent(handle_id).spec
         adapter = str(self.runs.folder(handle_id).adapter)

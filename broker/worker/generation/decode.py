@@ -38,7 +38,7 @@ class Row:
     draws: torch.Tensor
     finish: str | None = None
     count: int = 0
-    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    logprobs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     told: int = 0
     latency_s: float = 0.0
 
@@ -92,7 +92,7 @@ class Decoder:
             cache = output.past_key_values
             logits = output.logits[:, -1].float()
             tokens = _choose(logits, rows, step)
-            self._take(rows, tokens.tolist(), logits, stops, started)
+            self._take(rows, [int(token) for token in tokens], logits, stops, started)
             if all(row.finish for row in rows):
                 break
             ids = tokens[:, None]
@@ -132,7 +132,7 @@ class Decoder:
 
     def _logprob(self, scores: torch.Tensor, token: int) -> dict[str, Any]:
         top = scores.topk(self.logprobs or 0)
-        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        pairs = [(int(one), float(value)) for one, value in zip(top.indices, top.values, strict=True)]
         return {
             **self._spell(token, float(scores[token])),
             "top_logprobs": [self._spell(one, value) for one, value in pairs],

@@ -78,8 +78,10 @@ class _Watched(Session):
 
     def stop_requested(self) -> Stop | None:
         wish = self._run.wish()
-        if wish == "cancel" or wish == "pause":
-            self._outer.request_stop(wish)
+        if wish == "cancel":
+            self._outer.request_stop("cancel")
+        elif wish == "pause":
+            self._outer.request_stop("pause")
         return self._outer.stop_requested()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.worker.devices import facts
 
@@ -60,6 +60,6 @@ def _table(title: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
+    if isinstance(value, tuple):
+        return ", ".join(str(one) for one in cast("tuple[object, ...]", value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)

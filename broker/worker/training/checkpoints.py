@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
 
 from broker.worker.durable import new_folder, publish, sha256
+from broker.worker.models import read_tensors
 from broker.worker.runfolder import CHECKPOINT_META, checkpoint_meta
 from broker.worker.training.lora import weights_of
 
@@ -49,8 +50,9 @@ def save_adapter(folder: Path, peft: PeftModel) -> None:
         peft: The model with its adapter.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(peft).items()}
-    save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
-    config = peft.peft_config["default"]
+    safetensors: Any = importlib.import_module("safetensors.torch")
+    safetensors.save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
+    config: Any = peft.peft_config["default"]
     inference, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))
     config.inference_mode = inference
@@ -128,7 +130,7 @@ def load(path: Path, trained: Trained) -> dict[str, Any]:
     Returns:
         The checkpoint's meta data.
     """
-    saved = load_file(str(path / WEIGHTS))
+    saved = read_tensors(path / WEIGHTS)
     with torch.no_grad():
         for name, tensor in weights_of(trained.peft).items():
             tensor.copy_(saved[name])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from peft.utils.save_and_load import get_peft_model_state_dict
 from torch import nn
 
 from broker.errors import WorkerError
@@ -42,8 +42,9 @@ def attach(base: Base, options: TrainOptions, *, seed: int, place: Place) -> Pef
     Raises:
         WorkerError: The model has none of the layers named (`kind="target_modules"`).
     """
-    torch.manual_seed(seed)
-    model: Any = base.bare()
+    library: Any = torch
+    library.manual_seed(seed)
+    model = base.bare()
     config = LoraConfig(
         r=options.rank,
         lora_alpha=options.scaling,
@@ -85,7 +86,8 @@ def trainable(peft: nn.Module) -> list[nn.Parameter]:
 
 def weights_of(peft: PeftModel) -> dict[str, torch.Tensor]:
     """Return the adapters' weights by their names in PEFT's files; they share memory with the model."""
-    state: dict[str, torch.Tensor] = get_peft_model_state_dict(peft, save_embedding_layers=False)
+    saving: Any = importlib.import_module("peft.utils.save_and_load")
+    state: dict[str, torch.Tensor] = saving.get_peft_model_state_dict(peft, save_embedding_layers=False)
     return state
 
 
@@ -105,13 +107,16 @@ def _place_dropout(peft: nn.Module, rate: float, place: Place) -> None:
             layer.lora_dropout[adapter] = PlacedDropout(rate, number, place)
 
 
-def _no_targets(model: nn.Module, names: tuple[str, ...], where: str) -> WorkerError:
-    present = sorted(
-        {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    )
+def _no_targets(model: Any, names: tuple[str, ...], where: str) -> WorkerError:
+    linear: set[str] = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if _is_linear(module)}
+    present = sorted(linear)
     return WorkerError(
         f"the model has no layers called {', '.join(names)}",
         kind="target_modules",
         where=where,
         fix=f"--target-modules with some of: {', '.join(present)}, or all-linear",
     )
+
+
+def _is_linear(module: object) -> bool:
+    return isinstance(module, nn.Linear)

@@ -65,8 +65,8 @@ class Tally:
 
     tokens: int = 0
     seconds: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
-    last: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict[str, float])
+    last: dict[str, float] = field(default_factory=dict[str, float])
 
 
 class Trainer:
@@ -201,7 +201,7 @@ class Trainer:
         sums: dict[str, torch.Tensor] = {}
         for part in _parts(samples, self.micro):
             part_loss, measures = self._forward(part)
-            (part_loss / total).backward()
+            torch.autograd.backward(part_loss / total)
             value = part_loss.detach().double().cpu()
             if not torch.isfinite(value):
                 raise self._not_a_number("loss", part)

@@ -1,91 +1,21 @@
-"""A local provider with everything real: workers, artifacts, catalog; only the model is tiny."""
+"""A local provider with a tiny model; one for all tests of a module, since a torch process takes seconds to begin."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from broker.catalog import Catalog
-from broker.jobs.artifacts import Artifacts
-from broker.jobs.ids import new_intent_key
-from broker.jobs.records import Handle, Intent
-from broker.jobs.spec import DatasetRef, Method, RowFormat, TuneSpec
-from broker.providers.contract import ProviderContext, RemoteState, RemoteStatus
-from broker.providers.local import LocalProvider, create
-from broker.settings import Account
-from broker.worker.pool import WorkerPool
-from tests.fakes.tiny_model import build_tiny, chat_row, preference_row
+from typing import TYPE_CHECKING
 
-ENDS = {RemoteState.SUCCEEDED, RemoteState.FAILED, RemoteState.CANCELLED, RemoteState.PAUSED}
+from tests.fakes.local_desk import Desk, open_desk
+from tests.fakes.tiny_model import build_tiny
 
-
-class NoUploads:
-    async def get(self, sha256: str, purpose: str) -> str | None:
-        return None
-
-    async def put(self, sha256: str, purpose: str, remote_id: str) -> None: ...
-
-    async def forget(self, remote_id: str) -> None: ...
-
-
-@dataclass
-class Desk:
-    """A provider and what belongs to it."""
-
-    provider: LocalProvider
-    workers: WorkerPool
-    artifacts: Artifacts
-    model: Path
-
-    def intent(self, *, rows: int = 20, method: Method = Method.SFT, **changes: Any) -> Intent:
-        make = preference_row if method is Method.DPO else chat_row
-        lines = [json.dumps(make(number)) for number in range(rows)]
-        ref = DatasetRef(
-            sha256=self.artifacts.put_lines(lines),
-            name="train.jsonl",
-            format=RowFormat.PREFERENCE if method is Method.DPO else RowFormat.CHAT,
-            rows=rows,
-            bytes=1,
-            tokens=1,
-            longest_tokens=1,
-        )
-        quick = {"precision": "fp32", "rank": 4, "lr": 0.01, "epochs": 2, "batch_size": 4, "grad_accum": 2}
-        parameters = {**quick, **changes.pop("parameters", {})}
-        spec = TuneSpec(
-            **{"provider": "local", "model": str(self.model), "train": ref, "method": method, **changes},
-            parameters=parameters,
-        )
-        key = new_intent_key()
-        return Intent(key=key, job_id="tune-1", attempt=1, spec=spec, created_at=datetime.now(UTC))
-
-    async def look(self, handle: Handle) -> RemoteStatus:
-        return (await self.provider.poll([handle]))[handle.id]
-
-    async def until(self, handle: Handle, *states: RemoteState) -> RemoteStatus:
-        wanted = set(states) or ENDS
-        with anyio.fail_after(90):
-            while (status := await self.look(handle)).state not in wanted:
-                await anyio.sleep(0.02)
-        return status
-
-    async def until_step(self, handle: Handle, step: int) -> None:
-        with anyio.fail_after(90):
-            while not any(event.data.get("step", 0) >= step async for event in self.provider.events(handle, None)):
-                await anyio.sleep(0.02)
-
-
-Open = Callable[[], AbstractAsyncContextManager[Desk]]
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 
 @pytest.fixture(scope="session")
@@ -93,30 +23,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture
-def desk(tiny: Path, tmp_path: Path) -> Open:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Desk]:
-        async with anyio.create_task_group() as tasks:
-            workers = WorkerPool(tmp_path, tasks, lock_dir=tmp_path / "locks", device="cpu")
-            artifacts = Artifacts(tmp_path / "artifacts")
-            context = ProviderContext(
-                name="local",
-                account=Account(kind="local"),
-                catalog=Catalog.load(),
-                artifacts=artifacts,
-                uploads=NoUploads(),
-                data_dir=tmp_path,
-                cache_dir=tmp_path / "cache",
-                workers=workers,
-                tasks=tasks,
-            )
-            provider = create(context)
-            try:
-                yield Desk(provider, workers, artifacts, tiny)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await provider.aclose()
-                    await workers.aclose()
-
-    return opened
+@pytest.fixture(scope="module")
+async def desk(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Desk]:
+    async with open_desk(tmp_path_factory.mktemp("local"), tiny) as opened:
+        yield opened

@@ -56,8 +56,8 @@ def test_greedy_agrees_with_transformers(tiny: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     ours, _ = answers({"model": str(tiny), "precision": "fp32", "requests": requests(3), "batch_size": 3})
-    model = AutoModelForCausalLM.from_pretrained(tiny)
-    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny)
     for request in requests(3):
         ids = tokenizer.apply_chat_template(
             request["messages"], add_generation_prompt=True, return_tensors="pt", date_string="26 Jul 2024"

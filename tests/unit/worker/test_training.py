@@ -65,7 +65,7 @@ def test_sft_learns_and_leaves_a_peft_adapter(train_args: Make, tiny: Path) -> N
         "adapter_config.json",
         "adapter_model.safetensors",
     ]
-    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), folder)
+    loaded: Any = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), folder)
     assert loaded.peft_config["default"].r == 8
     assert json.loads((folder / "adapter_config.json").read_text())["bias"] == "none"
 

@@ -32,7 +32,8 @@ def make_tokenizer(template: str | None = TEMPLATE) -> Any:
     tokenizer = Tokenizer(models.BPE(vocab={char: index for index, char in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1])
+    make: Any = PreTrainedTokenizerFast
+    fast = make(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1])
     fast.add_special_tokens({"additional_special_tokens": special[2:]})
     fast.chat_template = template
     return fast
