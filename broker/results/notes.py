@@ -139,10 +139,6 @@ def _quoted(system: object) -> str:
 
 def _reach(columns: Mapping[str, Column], seen: Sequence[Detectable]) -> list[str]:
     """Say what n prompts could have shown and what 1,000 would show, one sentence for each n."""
-
-    def name(column: Column) -> str:
-        return wording.head(column)[0]
-
     lines: list[str] = []
     for n in dict.fromkeys(one.n for one in seen):
         here = [one for one in seen if one.n == n]
@@ -151,9 +147,8 @@ def _reach(columns: Mapping[str, Column], seen: Sequence[Detectable]) -> list[st
             lines.append(f"{n:,} prompts are too few to show any difference in {', '.join(blind)}.")
         able = [(columns[one.metric], one) for one in here if one.now is not None]
         if able:
-            now = ", ".join(
-                f"{wording.difference(column, one.now)} in {wording.head(column)[0]}" for column, one in able
-            )
+            parts = [f"{wording.difference(column, one.now)} in {wording.head(column)[0]}" for column, one in able]
+            now = ", ".join(parts)
             later = ", ".join(wording.difference(column, one.with_1000) for column, one in able)
             rest = f"; n = 1,000 would show {later}" if n < REFERENCE_N else ""
             lines.append(f"With n = {n:,}, differences under {now} cannot be seen{rest} (power 80 %).")
