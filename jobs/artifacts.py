@@ -28,7 +28,7 @@ class Artifacts:
     """A folder of files named by the SHA-256 of their content. Any number of threads and processes may share it.
 
     A file is written under a temporary name, synced, renamed, and its folder synced: after `put_*` returned, a crash
-    loses nothing; if it raised, nothing is left behind.
+    loses nothing; if it raised, no half of a file is left behind.
     """
 
     def __init__(self, root: Path) -> None:

@@ -87,7 +87,8 @@ class RowFile:
             rows: JSON objects.
 
         Raises:
-            StoreError: The disk refused; the file is as it was.
+            StoreError: The disk refused; the rows are the old ones (or, when only the folder could not be synced, the
+                new ones), never a part.
         """
         self.close()
         with guarded(self.path, "rewrite the rows"):
