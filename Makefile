@@ -13,7 +13,7 @@
 SHELL := bash
 TORCH_INDEX ?=
 EXTRAS ?= local,similarity,server,postgres,plots,parquet,hub,dev
-PYTEST ?= -n 2 --dist loadgroup
+PYTEST ?= -n 2 --dist loadfile
 TORCH := torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
