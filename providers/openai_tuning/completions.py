@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
+import httpx2
 import openai
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
@@ -72,12 +73,13 @@ class LiveCompleter:
             request: The prompt.
         """
         body = self.questions.body(request)
-        create: Any = self.connection.answering.chat.completions.with_raw_response.create
+        client = self.connection.answering
 
         async def send() -> Reply[Answer]:
             begun = anyio.current_time()
             with anyio.fail_after(self.timeout_s):
-                response = await create(**body)
+                # The SDK's `create` spends a third of a request's time on walking the body by its types.
+                response = await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
             taken_s = anyio.current_time() - begun
             answer = self.questions.answer(request.id, json_object(response), latency_s=taken_s)
             used = answer.input_tokens + answer.output_tokens

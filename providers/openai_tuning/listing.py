@@ -48,7 +48,7 @@ def entries(value: object) -> Sequence[Any]:
 
 def items_of(page: dict[str, Any]) -> list[Item]:
     """Return the objects of a page; what is no object is left out."""
-    return [fields(item) for item in entries(page.get("data")) if isinstance(item, dict)]
+    return [item for item in map(fields, entries(page.get("data"))) if item]
 
 
 def created_at(item: Item) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from broker.providers.contract import Answer
 from broker.providers.openai_tuning.faults import MalformedAnswerError
@@ -94,9 +94,9 @@ class Questions:
 
 def is_strict(schema: object) -> bool:
     """Say whether a JSON schema fits OpenAI's strict mode: every object closed, every property required."""
-    if isinstance(schema, list):
-        return all(is_strict(part) for part in entries(schema))
-    part = fields(cast("object", schema))
+    if parts := entries(schema):
+        return all(is_strict(part) for part in parts)
+    part = fields(schema)
     if part.get("type") == "object":
         names = set(fields(part.get("properties")))
         if part.get("additionalProperties") is not False or names != set(entries(part.get("required"))):
