@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 
 from broker.worker.child import Child
@@ -25,6 +26,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda _number, _frame: child.shut_down())
     child.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is saved and told; taking torch down in good order would take a second more
 
 
 if __name__ == "__main__":

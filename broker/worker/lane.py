@@ -55,6 +55,7 @@ class Stopper:
 class _Call:
     def __init__(self, on_event: Callable[[dict[str, Any]], None] | None) -> None:
         self.done = anyio.Event()
+        self.left = False  # the op still runs, but nobody waits for it
         self._on_event = on_event
         self._result: dict[str, Any] = {}
         self._error: Exception | None = None
@@ -65,6 +66,7 @@ class _Call:
         try:
             self._on_event(event)
         except Exception as error:  # the caller's own function: the caller gets it, not the reader
+            self.left = True
             self.finish(error=error)
 
     def finish(self, result: dict[str, Any] | None = None, error: Exception | None = None) -> None:
@@ -173,6 +175,8 @@ class Lane:
         finally:
             if not call.done.is_set():
                 await self._wind_down(number, call)
+            elif call.left:
+                await self._stop(number, "shutdown")
             self._calls.pop(number, None)
         return call.outcome()
 
