@@ -60,7 +60,7 @@ class Filter:
 
 
 def add(tx: Transaction, experiment: str, new: Sequence[NewJob]) -> list[Job]:
-    """Store jobs as `queued`, all or none."""
+    """Store jobs as `queued` (as `running` where the provider has them already), all or none."""
     experiments.find(tx.connection, experiment)
     if not new:
         return []
@@ -75,7 +75,8 @@ def add(tx: Transaction, experiment: str, new: Sequence[NewJob]) -> list[Job]:
     if needs:
         tx.connection.execute(insert(_DEPENDENCIES), needs)
         weigh(tx, sorted({row["job"] for row in needs}))
-    journal.note_all(tx, [one.id for one in new], EventKind.STATE, {"from": None, "to": str(State.QUEUED)})
+    for first, ids in _by_first_state(new).items():
+        journal.note_all(tx, ids, EventKind.STATE, {"from": None, "to": str(first)})
     if any(one.reserved_usd for one in new):
         experiments.require_budget(tx, experiment)
     rows = tx.connection.execute(
@@ -94,7 +95,7 @@ def weigh(tx: Transaction, numbers: Sequence[int]) -> None:
     """
     mine = among(tx.connection, _JOBS.c.seq, numbers)
     if tx.postgres:  # two that end at once must see each other's end before the last of them decides
-        tx.connection.execute(select(_JOBS.c.seq).where(mine).order_by(_JOBS.c.seq).with_for_update())
+        tx.connection.execute(tx.locked(select(_JOBS.c.seq).where(mine).order_by(_JOBS.c.seq), _JOBS))
     needed = _JOBS.alias("needed")
     link = (
         select(_DEPENDENCIES.c.needs)
@@ -156,7 +157,9 @@ def _row_of(tx: Transaction, experiment: str, new: NewJob) -> dict[str, Any]:
         "kind": kind_of(new.spec),
         "experiment": experiment,
         "provider": new.spec.provider,
-        "state": State.QUEUED,
+        "state": _first_state(new),
+        "handle_provider": new.handle.provider if new.handle else None,
+        "handle_id": new.handle.id if new.handle else None,
         "label": tx.redactor.text(new.label),
         "attempt": 1,
         "priority": new.priority,
@@ -170,6 +173,17 @@ def _row_of(tx: Transaction, experiment: str, new: NewJob) -> dict[str, Any]:
         "blocked": 0,
         "leased": 0,
     }
+
+
+def _first_state(new: NewJob) -> State:
+    return State.QUEUED if new.handle is None else State.RUNNING
+
+
+def _by_first_state(new: Sequence[NewJob]) -> dict[State, list[str]]:
+    found: dict[State, list[str]] = {}
+    for one in new:
+        found.setdefault(_first_state(one), []).append(one.id)
+    return found
 
 
 def _require_order(new: Sequence[NewJob]) -> None:

@@ -74,8 +74,11 @@ class Transaction:
         return postgresql.insert(table) if self.postgres else sqlite.insert(table)
 
     def locked(self, statement: Q, *tables: Table, skip: bool = False) -> Q:
-        """Return a select that locks the rows it finds; in SQLite the transaction has locked everything already."""
-        return statement.with_for_update(of=tables, skip_locked=skip) if self.postgres else statement
+        """Return a select that locks the rows it finds; in SQLite the transaction has locked everything already.
+
+        The lock lets others refer to the row by foreign key, which an insert of theirs may have done before.
+        """
+        return statement.with_for_update(of=tables, skip_locked=skip, key_share=True) if self.postgres else statement
 
 
 def among(connection: Connection, of: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:

@@ -46,7 +46,7 @@ _HELD = (
     .join(_LEASES, _LEASES.c.job == _JOBS.c.seq)
     .where(_LEASES.c.token == bindparam("token"), _JOBS.c.id == bindparam("id"))
 )
-_HELD_LOCKED = _HELD.with_for_update(of=[_JOBS, _LEASES])
+_HELD_LOCKED = _HELD.with_for_update(of=[_JOBS, _LEASES], key_share=True)
 
 
 def held(tx: Transaction, lease: Lease) -> Any:
@@ -86,7 +86,7 @@ def renew(tx: Transaction, leases: Sequence[Lease], lease_s: float) -> tuple[lis
     """Extend leases; return (those still held, those lost)."""
     mine = among(tx.connection, _LEASES.c.token, [lease.token for lease in leases])
     if tx.postgres:  # always in one order: two brokers never wait for each other
-        tx.connection.execute(select(_LEASES.c.token).where(mine).order_by(_LEASES.c.token).with_for_update())
+        tx.connection.execute(tx.locked(select(_LEASES.c.token).where(mine).order_by(_LEASES.c.token), _LEASES))
     changed = update(_LEASES).where(mine).values(since=tx.elapsed, until=tx.elapsed + lease_s)
     kept = set(tx.connection.execute(changed.returning(_LEASES.c.token)).scalars())
     expires = tx.now + timedelta(seconds=lease_s)
