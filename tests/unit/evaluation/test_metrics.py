@@ -14,6 +14,7 @@ from broker.evaluation.similarity import CHUNK, cosine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +200,25 @@ async def test_proportion_of_a_function() -> None:
 async def test_metric_by_module_and_attribute() -> None:
     found = open_metric("broker.evaluation.matching:length", MetricContext())
     assert await found.score([row("a b")]) == [2.0]
+
+
+async def test_metric_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "their_metrics-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-metrics\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[broker.metrics]\nvowels = their_metrics:vowels\nlonger = their_metrics:make\n"
+    )
+    (tmp_path / "their_metrics.py").write_text(
+        "from broker.evaluation.metrics import RowMetric\n"
+        "vowels = RowMetric(function=lambda row: sum(row.answer.count(v) for v in 'aeiou'), name='vowels', label='v')\n"
+        "def make(context, argument):\n"
+        "    return RowMetric(function=lambda row: len(row.answer) > int(argument), name='longer', label='longer')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"vowels", "longer"} <= set(metric_names())
+    assert await scores("vowels", [row("a tree")]) == [3.0]
+    assert await scores("longer:3", [row("a tree"), row("no")]) == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("name", ["conversatonal", "nowhere:at_all", "broker.evaluation.matching:nothing", ""])
