@@ -60,6 +60,7 @@ class BrokerBackend:
         self._artifacts = Artifacts(broker.data_dir / "artifacts")
         self._local = broker.settings.account(provider).kind == "local"
         self._batcher = ChatBatcher(broker.workers, tasks) if self._local else None
+        self._folders: dict[str, str] = {}
 
     @property
     def _capabilities(self) -> Capabilities:
@@ -167,9 +168,7 @@ class BrokerBackend:
     async def chat(self, orders: Sequence[ChatOrder]) -> AsyncGenerator[tuple[int, ChatPiece]]:
         """Yield the pieces of the answers as they come."""
         if self._batcher is not None:
-            model = orders[0].model
-            folder = str(await self._broker.build_sandbox()) if model.name == SANDBOX else model.name
-            pieces = self._batcher.chat(orders, folder)
+            pieces = self._batcher.chat(orders, await self._folder(orders[0].model.name))
         else:
             pieces = self._ask(orders)
         async with aclosing(pieces):
@@ -197,6 +196,12 @@ class BrokerBackend:
             await completer.aclose()
 
     # --- small steps ------------------------------------------------------------------------------------------------
+
+    async def _folder(self, base: str) -> str:
+        """Return where the worker finds a base; the sandbox is made first when it is missing."""
+        if base not in self._folders:
+            self._folders[base] = str(await self._broker.build_sandbox()) if base == SANDBOX else base
+        return self._folders[base]
 
     async def _known(self, job_id: str) -> Job | None:
         try:

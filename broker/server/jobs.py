@@ -153,17 +153,22 @@ class JobDesk:
         return await self._settled(job_id, lambda status: status in ENDED)
 
     async def pause(self, job_id: str) -> tuple[JobRecord, Job | None]:
-        """Pause a job; one that is paused is returned as it is. Raises `ApiError` 404, or 400 when it has ended."""
+        """Ask for a pause and return the job as it was when asked; a later look says `paused`.
+
+        The SDK's own type of a job has no `paused` among its states, so an answer that waited would not fit it.
+
+        Raises:
+            ApiError: 404, or 400 when the job has ended.
+        """
         async with self._locks[job_id]:
             record, job = await self.get(job_id)
             status = status_of(record, job)
-            if status == "paused":
-                return record, job
             _require(record, status not in ENDED, f"Job has already completed with status {status}", "job_ended")
-            if job is None:
-                return await self._shelf.put(replace(record, wish="pause")), None
-            await self._backend.pause(job.id)
-        return await self._settled(job_id, lambda status: status in ENDED or status == "paused")
+            if status != "paused" and job is None:
+                await self._shelf.put(replace(record, wish="pause"))
+            elif status != "paused" and job is not None:
+                await self._backend.pause(job.id)
+            return record, job
 
     async def resume(self, job_id: str) -> tuple[JobRecord, Job | None]:
         """Go on with a paused job; one that runs is returned as it is. Raises `ApiError` 404 or 400 (it has ended)."""
