@@ -154,6 +154,7 @@ class NewJob:
         depends_on: Ids of jobs that must succeed before.
         priority: Higher first.
         reserved_usd: Money to reserve (the high end of the estimate).
+        handle: The provider's id of a job that was made elsewhere; such a job begins as `running`.
     """
 
     id: str
@@ -162,6 +163,7 @@ class NewJob:
     depends_on: tuple[str, ...] = ()
     priority: int = 0
     reserved_usd: float = 0.0
+    handle: Handle | None = None
 
 
 class EventKind(StrEnum):

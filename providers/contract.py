@@ -379,6 +379,10 @@ class Provider(Protocol):
         """Return the handle of an earlier submit of this intent, or None when the provider lists no such job."""
         ...
 
+    async def recall(self, handle: Handle) -> TuneSpec | None:
+        """Return what a job that was made elsewhere was asked for, as far as the provider tells; None: no such job."""
+        ...
+
     async def poll(self, handles: Sequence[Handle]) -> Mapping[str, RemoteStatus]:
         """Return the statuses of many jobs by handle id; one that is missing was not found at the provider."""
         ...

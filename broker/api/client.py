@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from anyio import CancelScope, create_task_group
-
+from broker.api.control import Control
+from broker.api.engine import Engine, Report, silent
 from broker.api.following import Watcher
 from broker.api.models import export_model, find_model, question
 from broker.api.offline import SANDBOX, OfflineModels
@@ -16,31 +14,20 @@ from broker.api.planning import Plan, Planner
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, one_job
 from broker.api.table import read_table
-from broker.errors import BrokerError, UnknownNameError, UserError
+from broker.errors import BrokerError, UnknownNameError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Event, Experiment, Handle, Job, Wish
 from broker.jobs.spec import Decoding, Method, ModelRef, ParameterValue
 from broker.jobs.states import JobKind, State
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from anyio.abc import TaskGroup
-
-    from broker.jobs.artifacts import Artifacts
     from broker.jobs.store.protocol import Store
-    from broker.providers.accounts import Accounts
     from broker.providers.contract import Answer, Completer, CompletionRequest
     from broker.results import ResultsTable
-    from broker.scheduler import Scheduler
     from broker.settings import Settings
-    from broker.worker.pool import WorkerPool
-
-Report = Callable[[str, int, int], None]
-
-
-def _silent(_text: str, _done: int, _total: int) -> None:
-    pass
 
 
 class Broker:
@@ -64,7 +51,7 @@ class Broker:
         settings: Settings | None = None,
         *,
         drive: bool = True,
-        report: Report = _silent,
+        report: Report = silent,
         **overrides: Any,
     ) -> None:
         """Choose the settings; nothing is opened yet.
@@ -79,81 +66,30 @@ class Broker:
         self._overrides = overrides
         self._drive = drive
         self._report = report
-        self._stack = AsyncExitStack()
-        self._scheduler: Scheduler | None = None
-        self._scheduler_scope = CancelScope()
         self._watcher = Watcher()
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         """Open the store and, with `drive`, begin to drive."""
-        from broker.jobs.artifacts import Artifacts
-        from broker.jobs.store import open_store
-
         self.settings: Settings = self._given or _load(self._overrides)
+        self._engine = Engine(self.settings, report=self._report, changed=self._watcher.poke)
+        await self._engine.open(drive=self._drive)
+        self._store: Store = self._engine.store
         self.data_dir: Path = self.settings.data_dir
-        self._artifacts: Artifacts = await blocking(Artifacts, self.data_dir / "artifacts")
-        self._store: Store = await blocking(open_store, self.settings.store_url)
-        self._stack.callback(self._store.close)
-        self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
-        self._open_accounts()
+        self.catalog, self.accounts, self.workers = self._engine.catalog, self._engine.accounts, self._engine.workers
+        self._planner = Planner(
+            settings=self.settings, store=self._store, artifacts=self._engine.artifacts, accounts=self.accounts
+        )
+        self._control = Control(self._store, self.accounts, self._engine.poke)
         self.offline = OfflineModels(self.settings.cache_dir, self.workers, self._report)
-        if self._drive:
-            self._start_scheduler()
         return self
-
-    def _open_accounts(self) -> None:
-        from broker.catalog import Catalog
-        from broker.providers.accounts import Accounts
-        from broker.worker.pool import WorkerPool
-
-        self.catalog = Catalog.load(self.settings.catalog_path)
-        self.workers: WorkerPool = WorkerPool(self.data_dir, self._tasks, device=self.settings.device)
-        self.accounts: Accounts = Accounts(
-            settings=self.settings,
-            catalog=self.catalog,
-            artifacts=self._artifacts,
-            store=self._store,
-            workers=self.workers,
-            tasks=self._tasks,
-            report=self._report,
-        )
-
-    def _start_scheduler(self) -> None:
-        from broker.scheduler import Scheduler
-        from broker.scheduler.parts import Parts
-
-        parts = Parts(
-            store=self._store,
-            accounts=self.accounts,
-            artifacts=self._artifacts,
-            workers=self.workers,
-            settings=self.settings,
-            data_dir=self.data_dir,
-            changed=self._watcher.poke,
-        )
-        self._scheduler = Scheduler(parts, lease_s=self.settings.lease_s)
-        self._tasks.start_soon(self._run_scheduler, self._scheduler)
-
-    async def _run_scheduler(self, scheduler: Scheduler) -> None:
-        with self._scheduler_scope:
-            await scheduler.run()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Stop driving, let local work reach a checkpoint, give the leases back."""
-        try:
-            with CancelScope(shield=True):
-                self._scheduler_scope.cancel()
-                await self.accounts.aclose()
-                await self.workers.aclose()
-            if error is None:
-                self._tasks.cancel_scope.cancel()
-            return await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            raise _plain(group) from None
+        return await self._engine.close(kind, error, trace)
 
     # --- submitting -------------------------------------------------------------------------------------------------
 
@@ -167,8 +103,7 @@ class Broker:
             DataError: Bad rows, with file and line.
             SpecError: Every other problem, all at once.
         """
-        planner = Planner(settings=self.settings, store=self._store, artifacts=self._artifacts, accounts=self.accounts)
-        return await planner.plan(request)
+        return await self._planner.plan(request)
 
     async def start(self, plan: Plan) -> list[Job]:
         """Store the jobs of a plan, all or none, with their money reserved.
@@ -185,8 +120,7 @@ class Broker:
         await self.offline.make_for(planned.job.spec for planned in plan.jobs)
         await blocking(self._store.add_experiment, plan.experiment)
         jobs = await blocking(self._store.add_jobs, plan.experiment.name, [planned.job for planned in plan.jobs])
-        if self._scheduler is not None:
-            self._scheduler.poke()
+        self._engine.poke()
         return sorted([*plan.reused, *jobs], key=lambda job: job.kind is not JobKind.TUNE)
 
     async def submit(
@@ -288,13 +222,11 @@ class Broker:
         """Yield the events of jobs as they are stored, old ones first, until all of them rest.
 
         Args:
-            jobs: One or several jobs, or None for all (of the experiment).
-            experiment: Only jobs of this experiment.
+            jobs: One or several jobs, or None for all.
+            experiment: All jobs of this experiment.
             after: Only events with a greater `seq`.
         """
-        ids = _ids(jobs) if jobs is not None else None
-        if ids is not None:
-            ids = [(await self.job(job_id)).id for job_id in ids]
+        ids = [(await self.job(job_id)).id for job_id in _ids(jobs)] if jobs is not None else None
         async for event in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=after):
             yield event
 
@@ -327,64 +259,46 @@ class Broker:
 
     async def cancel(self, job: Job | str) -> Job:
         """Ask for the end of a job (and of the evaluations that wait for it); whoever drives it acts on it."""
-        target = await self.job(_ids(job)[0])
-        for waiting in await self.jobs(experiment=target.experiment, kinds=[JobKind.EVALUATE]):
-            if target.id in waiting.depends_on and not waiting.terminal:
-                await self._wish(waiting.id, Wish.CANCEL)
-        return await self._wish(target.id, Wish.CANCEL)
+        return await self._control.cancel(_ids(job)[0])
 
     async def pause(self, job: Job | str) -> Job:
         """Ask for a pause of a job."""
-        return await self._wish(_ids(job)[0], Wish.PAUSE)
+        return await self._control.wish(_ids(job)[0], Wish.PAUSE)
 
     async def resume(self, job: Job | str) -> Job:
         """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations."""
-        record = await self.job(_ids(job)[0])
-        if record.state is State.PAUSED:
-            return await self._wish(record.id, Wish.RESUME)
-        if record.state in (State.FAILED, State.CANCELLED, State.LOST):
-            restarted = await blocking(self._store.restart, record.id)
-            for waiting in await self.jobs(experiment=record.experiment, kinds=[JobKind.EVALUATE]):
-                if record.id in waiting.depends_on and waiting.state in (State.FAILED, State.CANCELLED):
-                    await blocking(self._store.restart, waiting.id)
-            self._poke()
-            return restarted
-        return record
+        return await self._control.resume(_ids(job)[0])
 
-    async def adopt(self, provider: str, remote_id: str, *, job: str | None = None) -> Job:
+    async def adopt(
+        self,
+        provider: str,
+        remote_id: str,
+        *,
+        job: str | None = None,
+        validation: str | None = None,
+        experiment: str | None = None,
+    ) -> Job:
         """Take over a job that exists at a provider.
 
         Args:
             provider: The account.
             remote_id: The provider's own id.
-            job: The `lost` job that it is.
+            job: The `lost` job that it is; a job of its own when None.
+            validation: Judge its model, beside its base, on these rows.
+            experiment: Name of the experiment.
 
         Raises:
             UserError: The provider does not know it, or the job is not lost.
         """
         handle = Handle(provider=provider, id=remote_id)
-        statuses = await self.accounts.get(provider).poll([handle])
-        if remote_id not in statuses:
-            raise UnknownNameError(
-                f"{provider!r} does not know a job {remote_id!r}", fix="check the id and the account"
-            )
-        if job is None:
-            raise UserError("name the lost job that it is", where="--job", fix="broker jobs --state lost")
-        record = await blocking(self._store.settle, job, State.RUNNING, handle=handle, note="adopted")
-        self._poke()
-        return record
-
-    async def _wish(self, job_id: str, wish: Wish) -> Job:
-        record = await blocking(self._store.job, job_id)
-        if record.terminal:
-            return record
-        record = await blocking(self._store.wish, record.id, wish)
-        self._poke()
-        return record
-
-    def _poke(self) -> None:
-        if self._scheduler is not None:
-            self._scheduler.poke()
+        if job is not None:
+            return await self._control.settle(handle, job)
+        known = await self.jobs(providers=[provider], handles=[remote_id])
+        if known:
+            return known[0]
+        spec = await self._control.recall(handle)
+        request = ExperimentRequest(name=experiment, validation=validation)
+        return (await self.start(await self._planner.plan(request, adopted=[(handle, spec)])))[0]
 
     # --- results ----------------------------------------------------------------------------------------------------
 
@@ -460,7 +374,7 @@ class Broker:
 
         Args:
             model: The model, or the job that made it.
-            output: A folder that does not exist.
+            output: A new folder.
             merge: Write a whole bf16 model, checked against the adapter's logits, rather than the adapter.
 
         Returns:
@@ -483,11 +397,3 @@ def _ids(jobs: Job | str | Iterable[Job | str]) -> list[str]:
     if isinstance(jobs, Job | str):
         jobs = [jobs]
     return [job.id if isinstance(job, Job) else job for job in jobs]
-
-
-def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error of a group of one; a group says less to a person."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

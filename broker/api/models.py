@@ -87,7 +87,7 @@ async def export_model(
     write = exporter(settings.account(model.provider).kind)
     if model.adapter is None or write is None:
         raise UserError(f"{model.label} has no adapter here to export", fix="name a succeeded local tuning job")
-    if output.exists():
+    if await to_thread.run_sync(output.exists):
         raise UserError(f"{output} exists", where="--output", fix="name a folder that does not exist")
     if merge:
         base = str(model_dir(settings.cache_dir)) if model.name == SANDBOX else None

@@ -14,7 +14,7 @@ from broker.errors import DataError, Problem, SpecError
 from broker.evaluation import DEFAULT_METRICS, check_metrics
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
-from broker.jobs.records import Experiment, Job, NewJob
+from broker.jobs.records import Experiment, Handle, Job, NewJob
 from broker.jobs.rows import Dataset
 from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, PromptPolicy, TuneSpec
 from broker.jobs.states import JobKind, State
@@ -106,11 +106,12 @@ class Planner:
         self._artifacts = artifacts
         self._accounts = accounts
 
-    async def plan(self, request: ExperimentRequest) -> Plan:
+    async def plan(self, request: ExperimentRequest, *, adopted: Sequence[tuple[Handle, TuneSpec]] = ()) -> Plan:
         """Read, check and price everything.
 
         Args:
             request: What is wanted.
+            adopted: Jobs that providers have already, to be judged like the request's own.
 
         Returns:
             The plan.
@@ -123,7 +124,7 @@ class Planner:
         draft = _Draft()
         validation = await self._validation(request, draft)
         experiment = self._experiment(request, validation)
-        trained: list[tuple[str, TuneSpec]] = []
+        trained = [(self._adoption(handle, spec, draft), spec) for handle, spec in adopted]
         for tuning in request.tunings:
             trained.append(await self._tuning(tuning, request, draft, validation))
         if validation is not None:
@@ -205,6 +206,11 @@ class Planner:
         draft.jobs.append(PlannedJob(job=job, kind=JobKind.TUNE, estimate=estimate, paid=paid))
         return job_id, spec
 
+    def _adoption(self, handle: Handle, spec: TuneSpec, draft: _Draft) -> str:
+        job = NewJob(id=new_job_id(JobKind.TUNE), spec=spec, handle=handle, label=handle.id)
+        draft.jobs.append(PlannedJob(job=job, kind=JobKind.TUNE, estimate=Estimate(), paid=False))
+        return job.id
+
     def _model_name(self, provider: Provider, given: str | None) -> str:
         name = given or self._settings.default_model(provider.name) or provider.capabilities.default_model
         return provider.pin(name)
@@ -252,10 +258,11 @@ class Planner:
             wanted += self._asked(asked, request, validation)
         if request.bases:
             wanted += self._bases(trained, request, validation, draft)
-        labels = {tuning_id: tuning.label for (tuning_id, _), tuning in zip(trained, request.tunings, strict=True)}
+        own = trained[len(trained) - len(request.tunings) :]
+        labels = {tuning_id: tuning.label for (tuning_id, _), tuning in zip(own, request.tunings, strict=True)}
         for job_id, spec in trained:
             tuned = self._evaluation(request, validation, provider=spec.provider, tune_job=job_id)
-            wanted.append((tuned, labels[job_id]))
+            wanted.append((tuned, labels.get(job_id, "")))
         for evaluation, label in _distinct(wanted):
             if evaluation in known:
                 draft.reused.append(known[evaluation])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.errors import OutcomeUnknownError, Problem, ProviderError, RefusedError, UnavailableError
 from broker.jobs.records import EventKind, Handle, Intent
-from broker.jobs.spec import Method, ModelRef, TuneSpec
+from broker.jobs.spec import DatasetRef, Method, ModelRef, RowFormat, TuneSpec
 from broker.providers.contract import (
     Advice,
     Answer,
@@ -154,6 +154,14 @@ class FakeProvider:
         """Look the intent up in the remote's listing."""
         found = self.remote.find(intent.key)
         return Handle(provider=self.name, id=found) if found else None
+
+    async def recall(self, handle: Handle) -> TuneSpec | None:
+        """Return a spec with what the ledger tells of a job."""
+        job = self.remote.jobs.get(handle.id)
+        if job is None:
+            return None
+        rows = DatasetRef(sha256="", name="unknown", format=RowFormat.CHAT, rows=0, bytes=0, tokens=0, longest_tokens=0)
+        return TuneSpec(provider=self.name, model=job.model, train=rows)
 
     async def poll(self, handles: Sequence[Handle]) -> Mapping[str, RemoteStatus]:
         """Look at each job once; each look lets it advance."""

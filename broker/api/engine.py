@@ -1,0 +1,124 @@
+"""What works behind an open broker: the store, the providers, the torch processes and the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, create_task_group
+
+from broker.jobs.blocking import blocking
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyio.abc import TaskGroup
+
+    from broker.jobs.store.protocol import Store
+    from broker.scheduler import Scheduler
+    from broker.settings import Settings
+
+Report = Callable[[str, int, int], None]
+
+
+def silent(_text: str, _done: int, _total: int) -> None:
+    """Report nothing."""
+
+
+class Engine:
+    """Opens the parts in order and closes them in the reverse order."""
+
+    def __init__(self, settings: Settings, *, report: Report, changed: Callable[[], None]) -> None:
+        """Keep what to open; nothing is opened yet.
+
+        Args:
+            settings: All settings.
+            report: Receives (text, done, total) of long steps.
+            changed: Called when something was written to the store.
+        """
+        self._settings = settings
+        self._report = report
+        self._changed = changed
+        self._stack = AsyncExitStack()
+        self._scheduler: Scheduler | None = None
+        self._driving = CancelScope()
+
+    async def open(self, *, drive: bool) -> None:
+        """Open everything; with `drive`, begin to drive."""
+        from broker.jobs.artifacts import Artifacts
+        from broker.jobs.store import open_store
+
+        self.artifacts = await blocking(Artifacts, self._settings.data_dir / "artifacts")
+        self.store: Store = await blocking(open_store, self._settings.store_url)
+        self._stack.callback(self.store.close)
+        self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
+        self._open_accounts()
+        if drive:
+            self._start_scheduler()
+
+    def poke(self) -> None:
+        """Tell the scheduler, if there is one, that there is something to do."""
+        if self._scheduler is not None:
+            self._scheduler.poke()
+
+    async def close(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Stop driving, let local work reach a checkpoint, give the leases back."""
+        try:
+            with CancelScope(shield=True):
+                self._driving.cancel()
+                await self.accounts.aclose()
+                await self.workers.aclose()
+            if error is None:
+                self._tasks.cancel_scope.cancel()
+            return await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            raise plain(group) from None
+
+    def _open_accounts(self) -> None:
+        from broker.catalog import Catalog
+        from broker.providers.accounts import Accounts
+        from broker.worker.pool import WorkerPool
+
+        settings = self._settings
+        self.catalog = Catalog.load(settings.catalog_path)
+        self.workers = WorkerPool(settings.data_dir, self._tasks, device=settings.device)
+        self.accounts = Accounts(
+            settings=settings,
+            catalog=self.catalog,
+            artifacts=self.artifacts,
+            store=self.store,
+            workers=self.workers,
+            tasks=self._tasks,
+            report=self._report,
+        )
+
+    def _start_scheduler(self) -> None:
+        from broker.scheduler import Scheduler
+        from broker.scheduler.parts import Parts
+
+        parts = Parts(
+            store=self.store,
+            accounts=self.accounts,
+            artifacts=self.artifacts,
+            workers=self.workers,
+            settings=self._settings,
+            data_dir=self._settings.data_dir,
+            changed=self._changed,
+        )
+        self._scheduler = Scheduler(parts, lease_s=self._settings.lease_s)
+        self._tasks.start_soon(self._drive, self._scheduler)
+
+    async def _drive(self, scheduler: Scheduler) -> None:
+        with self._driving:
+            await scheduler.run()
+
+
+def plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error of a group of one; a group says less to a person."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
