@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from broker.errors import BrokerError, Problem, RefusedError, UserError, WorkerError
+from broker.errors import BrokerError, OutcomeUnknownError, Problem, RefusedError, UserError, WorkerError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import EventKind, Handle, Intent
 from broker.jobs.spec import Method, ModelRef, RowFormat, TuneSpec
@@ -171,6 +171,8 @@ class LocalProvider:
         if isinstance(error, WorkerError):
             advice = Advice.RETRY if error.kind == "died" else Advice.NEVER
             return Verdict(advice=advice, code=error.kind, message=error.message, fix=error.fix)
+        if isinstance(error, OutcomeUnknownError):
+            return Verdict(advice=Advice.UNKNOWN, code="outcome_unknown", message=error.message, fix=error.fix)
         if isinstance(error, RefusedError):
             return Verdict(advice=Advice.NEVER, code="refused", message=error.message, fix=error.fix)
         if isinstance(error, BrokerError):
@@ -186,13 +188,15 @@ class LocalProvider:
     async def _build(self, model: str) -> None:
         if not await blocking(self._shelf.needs_building, model):
             return
+        from broker.sandbox.making import ensure_model
+
         report = self._context.report
 
         def tell(event: dict[str, Any]) -> None:
             if event["kind"] == "progress":
                 report("building the sandbox model", int(event["step"]), int(event["total_steps"]))
 
-        await self._context.workers.call("build_sandbox", {"folder": str(self._shelf.sandbox)}, on_event=tell)
+        await ensure_model(self._context.cache_dir, self._context.workers, tell)
 
     def _statuses(self, ids: Sequence[str]) -> dict[str, RemoteStatus]:
         found: dict[str, RemoteStatus] = {}

@@ -165,7 +165,7 @@ async def test_a_missing_package_is_the_pip_command(tmp_path: Path) -> None:
         with pytest.raises(MissingExtraError) as caught:
             await bare.call("describe", {})
         await bare.aclose()
-    assert caught.value.fix == "pip install 'finetune-broker[local]'"
+        assert caught.value.fix == "pip install 'finetune-broker[local]'"
 
 
 def _bare_python(folder: Path) -> str:
