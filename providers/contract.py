@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
@@ -26,7 +26,8 @@ from pydantic import SecretStr
 from broker.catalog import Catalog
 from broker.jobs.artifacts import Artifacts
 from broker.jobs.records import EventKind, Handle, Intent
-from broker.jobs.spec import Decoding, Method, ModelRef, ParameterValue, TuneSpec
+from broker.jobs.spec import Method, ModelRef, ParameterValue, TuneSpec
+from broker.providers.asking import Answer, Completer, CompletionRequest
 from broker.settings import Account
 from broker.worker.pool import WorkerPool
 
@@ -214,71 +215,6 @@ class Verdict:
     after_s: float | None = None
 
 
-# --- asking a model -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionRequest:
-    """One prompt.
-
-    Attributes:
-        id: The caller's own; comes back with the answer.
-        messages: OpenAI chat messages (`role`, `content`), at least one.
-        decoding: How the answer is drawn.
-        schema: JSON schema that the answer must fit, if any.
-        stop: Texts at which the answer ends.
-    """
-
-    id: str
-    messages: tuple[Mapping[str, Any], ...]
-    decoding: Decoding = field(default_factory=Decoding)
-    schema: Mapping[str, Any] | None = None
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One answer, or the reason why there is none. A failed row is counted, never a zero and never a gap.
-
-    Attributes:
-        id: Of the request.
-        text: The answer; empty when `failure` is set.
-        finish_reason: `stop`, `length`, `content_filter`, … as the provider says.
-        input_tokens: Tokens of the prompt.
-        output_tokens: Tokens of the answer.
-        cost_usd: What it cost, when known.
-        latency_s: Seconds from the request's start to its end.
-        batch: Which local batch it came from; rows of one batch are made together and again together.
-        failure: Why there is no answer.
-    """
-
-    id: str
-    text: str = ""
-    finish_reason: str = "stop"
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
-    latency_s: float = 0.0
-    batch: int | None = None
-    failure: str | None = None
-
-
-@runtime_checkable
-class Completer(Protocol):
-    """Something that answers prompts."""
-
-    def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
-        """Yield one answer for each request, in any order, as they come.
-
-        The batches of a local model are planned over all requests given, in a fixed way, so the same call gives the
-        same text. Close the iterator (`aclosing`) to stop early.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Release what was opened for this model."""
-
-
 # --- the provider ---------------------------------------------------------------------------------------------------
 
 
@@ -417,3 +353,22 @@ class Provider(Protocol):
 
 
 ProviderFactory = Callable[[ProviderContext], Provider]
+
+__all__ = [
+    "Advice",
+    "Answer",
+    "Capabilities",
+    "Checkpoint",
+    "Completer",
+    "CompletionRequest",
+    "Estimate",
+    "Parameter",
+    "Provider",
+    "ProviderContext",
+    "ProviderFactory",
+    "RemoteEvent",
+    "RemoteState",
+    "RemoteStatus",
+    "UploadLedger",
+    "Verdict",
+]

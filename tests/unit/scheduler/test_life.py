@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from broker.errors import BudgetError, DataError, SpecError, UserError
-from broker.jobs.records import EventKind
+from broker.jobs.records import EventKind, Job
 from broker.jobs.states import JobKind, State
 from broker.providers.fake import FakeRemote
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from broker.api import Broker
     from tests.unit.scheduler.conftest import Opener
 
 pytestmark = pytest.mark.anyio
 Ledger = Callable[[], FakeRemote]
 
 
+async def ask(broker: Broker, rows: dict[str, Path], **more: Any) -> Job:
+    job: Job = await broker.submit(provider="fake", train=rows["train"], validation=rows["validation"], **more)
+    return job
+
+
 async def test_a_job_and_its_base_reach_the_table(open_broker: Opener, rows: dict[str, Path]) -> None:
     async with open_broker() as broker:
-        job = await broker.submit(provider="fake", metrics=["conversational", "length"], **rows)
+        job = await ask(broker, rows, metrics=["conversational", "length"])
         await broker.wait(experiment=job.experiment)
         done = await broker.jobs()
     assert [found.state for found in done] == [State.SUCCEEDED] * 3
@@ -48,7 +54,7 @@ async def test_faults_of_the_creating_call(
     open_broker: Opener, rows: dict[str, Path], ledger: Ledger, faults: list[str], state: State, made: int
 ) -> None:
     async with open_broker(faults=faults, list_lag=2) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         (ended,) = await broker.wait(job)
     assert ended.state is state
     assert sum(ledger().jobs_per_intent().values()) == made
@@ -57,7 +63,7 @@ async def test_faults_of_the_creating_call(
 
 async def test_a_lost_job_says_what_to_look_for(open_broker: Opener, rows: dict[str, Path]) -> None:
     async with open_broker(faults=["vanished", "vanished"]) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         (ended,) = await broker.wait(job)
         assert ended.failure is not None
         assert ended.intent_key is not None
@@ -67,7 +73,7 @@ async def test_a_lost_job_says_what_to_look_for(open_broker: Opener, rows: dict[
 
 async def test_a_lost_job_is_adopted_or_sent_again(open_broker: Opener, rows: dict[str, Path], ledger: Ledger) -> None:
     async with open_broker(faults=["vanished", "vanished"]) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         await broker.wait(job)
         await broker.resume(job)
         (ended,) = await broker.wait(job)
@@ -80,7 +86,7 @@ async def test_a_provider_without_look_up_leaves_the_job_lost(
     open_broker: Opener, rows: dict[str, Path], ledger: Ledger
 ) -> None:
     async with open_broker(faults=["lost"], findable=False) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         (ended,) = await broker.wait(job)
     assert ended.state is State.LOST
     assert len(ledger().jobs) == 1
@@ -88,7 +94,7 @@ async def test_a_provider_without_look_up_leaves_the_job_lost(
 
 async def test_stopped_and_started_again(open_broker: Opener, rows: dict[str, Path], ledger: Ledger) -> None:
     async with open_broker(steps=10**9, poll_s=0.01) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         async for event in broker.watch(job):
             if event.kind is EventKind.PROGRESS:
                 break
@@ -100,7 +106,7 @@ async def test_stopped_and_started_again(open_broker: Opener, rows: dict[str, Pa
 
 async def test_cancelled_is_not_failed(open_broker: Opener, rows: dict[str, Path], ledger: Ledger) -> None:
     async with open_broker(steps=10**9) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         async for event in broker.watch(job):
             if event.data.get("to") == State.RUNNING:
                 await broker.cancel(job)
@@ -111,7 +117,7 @@ async def test_cancelled_is_not_failed(open_broker: Opener, rows: dict[str, Path
 
 async def test_paused_and_resumed(open_broker: Opener, rows: dict[str, Path]) -> None:
     async with open_broker(steps=200, poll_s=0.005) as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         async for event in broker.watch(job):
             if event.data.get("to") == State.RUNNING:
                 await broker.pause(job)
@@ -124,7 +130,7 @@ async def test_paused_and_resumed(open_broker: Opener, rows: dict[str, Path]) ->
 
 async def test_a_failed_job_leaves_its_evaluation_without_a_model(open_broker: Opener, rows: dict[str, Path]) -> None:
     async with open_broker(fail="bad_data") as broker:
-        job = await broker.submit(provider="fake", **rows)
+        job = await ask(broker, rows)
         await broker.wait(experiment=job.experiment)
         found = {(item.kind, item.state): item for item in await broker.jobs()}
     assert (JobKind.EVALUATE, State.SUCCEEDED) in found, "the base is judged all the same"
@@ -135,9 +141,9 @@ async def test_a_failed_job_leaves_its_evaluation_without_a_model(open_broker: O
 
 async def test_the_same_job_is_not_made_twice(open_broker: Opener, rows: dict[str, Path], ledger: Ledger) -> None:
     async with open_broker() as broker:
-        first = await broker.submit(provider="fake", **rows)
-        second = await broker.submit(provider="fake", **rows)
-        third = await broker.submit(provider="fake", again=True, **rows)
+        first = await ask(broker, rows)
+        second = await ask(broker, rows)
+        third = await ask(broker, rows, again=True)
         await broker.wait(experiment=first.experiment)
     assert first.id == second.id != third.id
     assert len(ledger().jobs) == 2
@@ -148,9 +154,9 @@ async def test_the_budget_is_reserved_before_anything_is_sent(
     open_broker: Opener, rows: dict[str, Path], ledger: Ledger
 ) -> None:
     async with open_broker(price_usd=3.0) as broker:
-        await broker.submit(provider="fake", budget_usd=5.0, **rows)
+        await ask(broker, rows, budget_usd=5.0)
         with pytest.raises(BudgetError):
-            await broker.submit(provider="fake", budget_usd=5.0, seed=2, **rows)
+            await ask(broker, rows, budget_usd=5.0, seed=2)
         await broker.wait(experiment=(await broker.experiment()).name)
     assert len(ledger().jobs) == 1
 
@@ -158,7 +164,7 @@ async def test_the_budget_is_reserved_before_anything_is_sent(
 async def test_every_problem_at_once(open_broker: Opener, rows: dict[str, Path]) -> None:
     async with open_broker(drive=False) as broker:
         with pytest.raises(SpecError) as caught:
-            await broker.submit(provider="fake", epoch=3, epochs=99, **rows)
+            await ask(broker, rows, epoch=3, epochs=99)
     places = [problem.where for problem in caught.value.problems]
     assert places == ["--epoch", "--epochs"]
     assert "--epochs" in caught.value.problems[0].fix
@@ -168,7 +174,7 @@ async def test_validation_rows_in_the_training_data_are_refused(open_broker: Ope
     rows["train"].write_text(rows["train"].read_text() + rows["validation"].read_text())
     async with open_broker(drive=False) as broker:
         with pytest.raises(DataError, match="4 validation prompt"):
-            await broker.submit(provider="fake", **rows)
+            await ask(broker, rows)
         assert await broker.jobs() == []
 
 
@@ -180,7 +186,7 @@ async def test_missing_flags_are_named_together(open_broker: Opener) -> None:
 
 async def test_two_brokers_drive_each_job_once(open_broker: Opener, rows: dict[str, Path], ledger: Ledger) -> None:
     async with open_broker() as one, open_broker() as two:
-        jobs = [await broker.submit(provider="fake", seed=seed, **rows) for seed in range(10) for broker in (one, two)]
+        jobs = [await ask(broker, rows, seed=seed) for seed in range(10) for broker in (one, two)]
         await one.wait(experiment=jobs[0].experiment)
     assert len(ledger().jobs) == 10
     assert set(ledger().jobs_per_intent().values()) == {1}

@@ -1,0 +1,74 @@
+"""Asking a model: a request, an answer, and whatever turns the one into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from broker.jobs.spec import Decoding
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """One prompt.
+
+    Attributes:
+        id: The caller's own; comes back with the answer.
+        messages: OpenAI chat messages (`role`, `content`), at least one.
+        decoding: How the answer is drawn.
+        schema: JSON schema that the answer must fit, if any.
+        stop: Texts at which the answer ends.
+    """
+
+    id: str
+    messages: tuple[Mapping[str, Any], ...]
+    decoding: Decoding = field(default_factory=Decoding)
+    schema: Mapping[str, Any] | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer, or the reason why there is none. A failed row is counted, never a zero and never a gap.
+
+    Attributes:
+        id: Of the request.
+        text: The answer; empty when `failure` is set.
+        finish_reason: `stop`, `length`, `content_filter`, … as the provider says.
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens of the answer.
+        cost_usd: What it cost, when known.
+        latency_s: Seconds from the request's start to its end.
+        batch: Which local batch it came from; rows of one batch are made together and again together.
+        failure: Why there is no answer.
+    """
+
+    id: str
+    text: str = ""
+    finish_reason: str = "stop"
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
+    batch: int | None = None
+    failure: str | None = None
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """Something that answers prompts."""
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
+        """Yield one answer for each request, in any order, as they come.
+
+        The batches of a local model are planned over all requests given, in a fixed way, so the same call gives the
+        same text. Close the iterator (`aclosing`) to stop early.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release what was opened for this model."""
