@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 import typer
 
-from broker.cli import jobs, models, results, setup, submit
+from broker.cli import jobs, models, results, serve, setup, submit
 from broker.cli.context import STATE
 from broker.cli.output import OUT
 from broker.errors import EXIT_INTERRUPTED, EXIT_USAGE, BrokerError
@@ -62,7 +62,7 @@ def options(
     STATE.overrides = {"data_dir": data_dir} if data_dir is not None else {}
 
 
-for module in (submit, jobs, results, models, setup):
+for module in (submit, serve, jobs, results, models, setup):
     module.add_commands(app)
 
 
