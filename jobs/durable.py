@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from broker.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 _FIXES = {
@@ -39,7 +39,7 @@ def store_error(error: OSError, path: Path, doing: str) -> StoreError:
 
 
 @contextlib.contextmanager
-def guarded(path: Path, doing: str) -> Iterator[None]:
+def guarded(path: Path, doing: str) -> Generator[None]:
     """Turn any `OSError` of the block into a `StoreError` that names the place.
 
     Args:

@@ -160,6 +160,7 @@ def _row_of(tx: Transaction, experiment: str, new: NewJob) -> dict[str, Any]:
         "state": _first_state(new),
         "handle_provider": new.handle.provider if new.handle else None,
         "handle_id": new.handle.id if new.handle else None,
+        "started_at": tx.now if new.handle else None,
         "label": tx.redactor.text(new.label),
         "attempt": 1,
         "priority": new.priority,

@@ -37,7 +37,9 @@ def note(tx: Transaction, job_id: str, kind: EventKind, data: Mapping[str, Any])
 
 def note_all(tx: Transaction, job_ids: Iterable[str], kind: EventKind, data: Mapping[str, Any]) -> None:
     """Write the same event of our own for many jobs."""
-    tx.connection.execute(_INSERT, [{"job_id": one, "kind": kind, "at": tx.now, "data": dict(data)} for one in job_ids])
+    rows = [{"job_id": one, "kind": kind, "at": tx.now, "data": dict(data)} for one in job_ids]
+    if rows:
+        tx.connection.execute(_INSERT, rows)
 
 
 def append(tx: Transaction, events: Sequence[NewEvent]) -> None:

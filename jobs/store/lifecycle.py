@@ -195,7 +195,7 @@ def _follows(tx: Transaction, job: Job, to: State) -> dict[str, Any]:
         brings["started_at"] = tx.now
     if to in TERMINAL:
         brings["finished_at"] = tx.now
-    never_asked = job.kind is JobKind.TUNE and job.intent_key is None
+    never_asked = job.kind is JobKind.TUNE and job.intent_key is None and job.handle is None
     if never_asked and to in (State.FAILED, State.CANCELLED) and job.cost_usd is None:
         brings["cost_usd"] = 0.0  # nothing was asked of a provider: the reservation is free again
     return brings
@@ -215,7 +215,7 @@ def _paid(row: Row) -> float:
     """Return what an attempt did cost, USD; where nobody knows and a provider was asked, what was reserved."""
     if row["cost_usd"] is not None:
         return float(row["cost_usd"])
-    asked = row["intent_key"] is not None or row["kind"] != JobKind.TUNE
+    asked = row["intent_key"] is not None or row["handle_id"] is not None or row["kind"] != JobKind.TUNE
     return float(row["reserved_usd"]) if asked else 0.0
 
 

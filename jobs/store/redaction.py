@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -59,10 +59,16 @@ def _finite(value: Any) -> Any:
 
 
 def _walk(value: Any, change: Callable[[Any], Any]) -> Any:
-    if isinstance(value, dict):
-        mapping: dict[Any, Any] = value
-        return {key: change(item) for key, item in mapping.items()}
-    if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
-        return [change(item) for item in items]
+    if _is_object(value):
+        return {key: change(item) for key, item in value.items()}
+    if _is_array(value):
+        return [change(item) for item in value]
     return value
+
+
+def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)

@@ -36,8 +36,10 @@ ROWS = DatasetRef(sha256="a" * 64, name="t", format=RowFormat.CHAT, rows=1, byte
 SPEC = TuneSpec(provider="fake", model="m", train=ROWS)
 
 
-OPERATIONS = ("transition", "record_intent", "record_handle", "add_jobs", "append_events", "release")
-OPERATIONS += ("put_bytes", "put_lines", "append_rows", "rewrite_rows")
+OPERATIONS = (
+    *("transition", "record_intent", "record_handle", "add_jobs", "append_events", "release"),
+    *("put_bytes", "put_lines", "append_rows", "rewrite_rows"),
+)
 
 
 class Scene:

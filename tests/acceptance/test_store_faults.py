@@ -128,7 +128,9 @@ def test_a_locked_store_says_who_may_hold_it(tmp_path: Path) -> None:
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, f"sqlite:///{tmp_path}/broker.db"],
-        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin is not None
     assert process.stdout is not None

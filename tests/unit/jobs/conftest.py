@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from broker.jobs.ids import new_intent_key, new_job_id
 from broker.jobs.records import Experiment, Handle, Intent, Job, Lease, NewJob
@@ -90,13 +91,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/data/broker.db"
         return
     import psycopg
+    from psycopg import sql
 
     server: str = request.getfixturevalue("postgres_server")
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(_plain(server), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield server.replace("/postgres?", f"/{name}?")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
@@ -139,7 +141,8 @@ class Life:
 
     def evaluate(self, tune: NewJob, **fields: Any) -> NewJob:
         spec = EvaluateSpec(provider="fake", validation=ROWS, tune_job=tune.id, metrics=("flesch",))
-        return NewJob(id=new_job_id(kind_of(spec)), spec=spec, **{"depends_on": (tune.id,), **fields})
+        fields.setdefault("depends_on", (tune.id,))
+        return NewJob(id=new_job_id(kind_of(spec)), spec=spec, **fields)
 
     def add(self, *jobs: NewJob, experiment: str = "tone") -> list[Job]:
         return self.store.add_jobs(experiment, jobs)

@@ -12,6 +12,7 @@ import pytest
 from broker.jobs.rowfile import RowFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 ROWS = [{"id": f"row-{number}", "text": "größer \n\r\u2028 " * (number % 3), "n": number} for number in range(20)]
@@ -98,7 +99,7 @@ def test_rewriting_replaces_everything_at_once(tmp_path: Path) -> None:
     rows.append(ROWS[:5])
     assert rows.read() == [*ROWS[5:], *ROWS[:5]]
 
-    def broken():  # type: ignore[no-untyped-def]
+    def broken() -> Iterator[Mapping[str, object]]:
         yield ROWS[0]
         raise RuntimeError
 

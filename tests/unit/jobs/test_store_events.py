@@ -12,6 +12,7 @@ from broker.jobs.spec import ModelRef
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from broker.jobs.records import Event
     from broker.jobs.store import Store
 
     Life = Any
@@ -40,7 +41,8 @@ def test_events_come_in_order_and_once(life: Life, store: Store) -> None:
     assert store.last_seq() == everything[-1].seq
     assert store.events(after=store.last_seq()) == []
     assert store.events("tune-none") == []
-    followed, after = [], start
+    followed: list[Event] = []
+    after = start
     while page := store.events(one.id, after=after, limit=3):
         followed, after = [*followed, *page], page[-1].seq
     assert followed == mine

@@ -11,7 +11,7 @@ import pytest
 
 from broker.errors import BudgetError, UnknownNameError, UserError
 from broker.jobs.ids import new_intent_key, new_job_id
-from broker.jobs.records import Experiment, NewJob
+from broker.jobs.records import Experiment, Handle, NewJob
 from broker.jobs.spec import Decoding, PromptPolicy, SynthesizeSpec
 from broker.jobs.states import JobKind, State
 
@@ -58,6 +58,17 @@ def test_a_job_comes_back_as_it_was_asked_for(life: Life, open_one: Callable[[],
         assert (job.state, job.attempt, job.wish, job.handle, job.result) == (State.QUEUED, 1, None, None, {})
         assert abs(job.created_at - datetime.now(UTC)) < timedelta(minutes=1)
         assert job.created_at.tzinfo is UTC
+
+
+def test_a_job_that_was_made_elsewhere_begins_as_running(life: Life, store: Store) -> None:
+    handle = Handle(provider="openai", id="ftjob-1")
+    waits, made = life.add(life.tune(), life.tune(handle=handle, reserved_usd=0.5))
+    assert (waits.state, made.state, made.handle) == (State.QUEUED, State.RUNNING, handle)
+    assert (waits.started_at, made.started_at) == (None, made.created_at)
+    assert store.jobs(handles=["ftjob-1"]) == [made]
+    assert [event.data for event in store.events(made.id)] == [{"from": None, "to": "running"}]
+    lease = life.claim()[made.id]
+    assert store.transition(lease, State.CANCELLED).cost_usd is None  # a provider was asked, so nobody knows
 
 
 def test_jobs_are_added_all_or_none(life: Life, store: Store) -> None:

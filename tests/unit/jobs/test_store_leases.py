@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -232,13 +233,14 @@ def test_leases_that_the_clock_cannot_have_written_have_expired(
     assert life.claim("c") == {}
 
 
+def _days_off(truth: Clock, days: int) -> datetime:
+    return truth.now() + timedelta(days=days)
+
+
 def test_a_wall_clock_a_day_off_moves_no_lease(tmp_path: Path, sqlite_life: Callable[[Store], Life]) -> None:
     url = f"sqlite:///{tmp_path}/broker.db"
     truth = Clock()
-    stores = [
-        open_store(url, clock=replace(truth, now=lambda days=days: truth.now() + timedelta(days=days)))
-        for days in (0, 1, -1)
-    ]
+    stores = [open_store(url, clock=replace(truth, now=partial(_days_off, truth, days))) for days in (0, 1, -1)]
     life = sqlite_life(stores[0])
     life.add(*(life.tune() for _ in range(5)))
     leases = list(life.claim(lease_s=30).values())
