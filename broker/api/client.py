@@ -169,26 +169,12 @@ class Broker:
         Raises:
             UserError: Bad input, with place and fix.
         """
-        request = one_job(
-            self.settings,
-            provider=provider,
-            train=str(train) if train is not None else None,
-            validation=str(validation) if validation is not None else None,
-            model=model,
-            method=Method(method),
-            experiment=experiment,
-            seed=seed,
-            suffix=suffix,
-            metadata=metadata or {},
-            metrics=tuple(metrics) if metrics is not None else None,
-            encoder=encoder,
-            decoding=decoding,
-            split=split,
-            budget_usd=budget_usd,
-            again=again,
-            parameters=parameters,
-        )
-        return (await self.start(await self.plan(request)))[0]
+        tuning = {"model": model, "method": Method(method), "seed": seed, "suffix": suffix, "parameters": parameters}
+        judging = {"metrics": metrics and tuple(metrics), "encoder": encoder, "decoding": decoding, "split": split}
+        where = {"experiment": experiment, "budget_usd": budget_usd, "again": again, "metadata": metadata or {}}
+        rows = {"train": train and str(train), "validation": validation and str(validation)}
+        asked: dict[str, Any] = {**tuning, **judging, **where, **rows}
+        return (await self.start(await self.plan(one_job(self.settings, provider=provider, **asked))))[0]
 
     async def run(self, recipe: Path | str | Recipe, *, again: bool = False) -> Plan:
         """Start an experiment from a recipe; `wait` for its jobs, or `watch` them.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
-
+from broker.api.sources import Sources
 from broker.errors import DataError, Problem, SpecError
 from broker.evaluation import DEFAULT_METRICS, check_metrics
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
 from broker.jobs.records import Experiment, Handle, Job, NewJob
-from broker.jobs.rows import Dataset
 from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, PromptPolicy, TuneSpec
 from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate, Provider
@@ -85,7 +82,6 @@ class _Draft:
     jobs: list[PlannedJob] = field(default_factory=list)
     reused: list[Job] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    datasets: dict[str, tuple[Dataset, DatasetRef]] = field(default_factory=dict)
     bases: list[ModelRef] = field(default_factory=list)
 
 
@@ -122,15 +118,17 @@ class Planner:
             UnknownNameError: An account that nobody knows.
         """
         draft = _Draft()
-        validation = await self._validation(request, draft)
+        token = self._settings.hf_token
+        sources = Sources(request, self._artifacts, token.get_secret_value() if token else None)
+        validation = await sources.validation()
         experiment = self._experiment(request, validation)
         trained = [(self._adoption(handle, spec, draft), spec) for handle, spec in adopted]
         for tuning in request.tunings:
-            trained.append(await self._tuning(tuning, request, draft, validation))
+            trained.append(await self._tuning(tuning, request, draft, sources, validation))
         if validation is not None:
             await self._evaluations(request, experiment, validation, trained, draft)
         self._raise(draft)
-        warnings = [problem for problem in draft.problems if problem.severity != "error"]
+        warnings = [*sources.warnings, *(problem for problem in draft.problems if problem.severity != "error")]
         overlap = any(problem.where.startswith("overlap") for problem in warnings)
         if overlap:
             experiment = replace(
@@ -144,44 +142,18 @@ class Planner:
             validation=validation,
         )
 
-    # --- data -------------------------------------------------------------------------------------------------------
-
-    async def _validation(self, request: ExperimentRequest, draft: _Draft) -> DatasetRef | None:
-        if request.validation is not None:
-            return (await self._dataset(request.validation, draft))[1]
-        if request.split is None or not request.tunings:
-            return None
-        return await self._hold_out(request.tunings[0].train, request, draft)
-
-    async def _hold_out(self, source: str, request: ExperimentRequest, draft: _Draft) -> DatasetRef:
-        """Split one training source; the same seed gives the same rows again."""
-        from broker.jobs.datasets import split, store_dataset
-
-        dataset, _ = await self._dataset(source, draft)
-        assert request.split is not None
-        train, held_out = split(dataset, fraction=request.split, seed=request.tunings[0].seed)
-        train_ref = await blocking(store_dataset, train, self._artifacts)
-        draft.datasets[source] = (train, train_ref)
-        return await blocking(store_dataset, held_out, self._artifacts)
-
-    async def _dataset(self, source: str, draft: _Draft) -> tuple[Dataset, DatasetRef]:
-        from broker.jobs.datasets import read_source, store_dataset
-
-        if source not in draft.datasets:
-            token = self._settings.hf_token
-            secret = token.get_secret_value() if token else None
-            dataset = await to_thread.run_sync(partial(read_source, source, token=secret))
-            ref = await to_thread.run_sync(partial(store_dataset, dataset, self._artifacts))
-            draft.datasets[source] = (dataset, ref)
-        return draft.datasets[source]
-
     # --- tuning -----------------------------------------------------------------------------------------------------
 
     async def _tuning(
-        self, tuning: TuneRequest, request: ExperimentRequest, draft: _Draft, validation: DatasetRef | None
+        self,
+        tuning: TuneRequest,
+        request: ExperimentRequest,
+        draft: _Draft,
+        sources: Sources,
+        validation: DatasetRef | None,
     ) -> tuple[str, TuneSpec]:
         provider = self._accounts.get(tuning.provider)
-        dataset, ref = await self._dataset(tuning.train, draft)
+        _, ref = await sources.training(tuning.train)
         spec = TuneSpec(
             provider=tuning.provider,
             model=self._model_name(provider, tuning.model),
@@ -194,7 +166,7 @@ class Planner:
         )
         draft.problems += provider.check(spec)
         if validation is not None:
-            draft.problems += await self._overlaps(dataset, ref, validation, allow=request.allow_overlap)
+            draft.problems += await sources.overlaps(tuning.train, validation)
         same = None if request.again else await self._same_job(spec)
         if same is not None:
             draft.reused.append(same)
@@ -214,26 +186,6 @@ class Planner:
     def _model_name(self, provider: Provider, given: str | None) -> str:
         name = given or self._settings.default_model(provider.name) or provider.capabilities.default_model
         return provider.pin(name)
-
-    async def _overlaps(self, train: Dataset, ref: DatasetRef, validation: DatasetRef, *, allow: bool) -> list[Problem]:
-        from broker.jobs.datasets import load_dataset, overlap
-
-        held_out = await blocking(load_dataset, validation, self._artifacts)
-        found = await to_thread.run_sync(partial(overlap, train, held_out))
-        if not found:
-            return []
-        first = "; ".join(str(item) for item in found[:5])
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        what = f"{len(found)} validation prompt(s) are in the training data: {first}{more}"
-        fix = "remove these rows from one of the files, or --allow-overlap (the table will say so)"
-        return [
-            Problem(
-                where=f"overlap of {ref.name} with {validation.name}",
-                what=what,
-                fix="" if allow else fix,
-                severity="warning" if allow else "error",
-            )
-        ]
 
     async def _same_job(self, spec: TuneSpec) -> Job | None:
         jobs = await blocking(

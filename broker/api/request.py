@@ -34,10 +34,10 @@ class TuneRequest:
     train: str
     model: str | None = None
     method: Method = Method.SFT
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict[str, ParameterValue])
     seed: int = 713
     suffix: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     label: str = ""
     priority: int = 0
 
@@ -70,8 +70,10 @@ class ExperimentRequest:
     Attributes:
         name: Name of the experiment; made from the validation set when None, so that jobs judged on the same set
             share a table.
-        validation: A file, or `hf:NAME[:split]`; None evaluates nothing.
-        split: Share of the training rows to hold out as the validation set, when there is no file for it.
+        validation: A file, or `hf:NAME[:split]`.
+        split: Share of the training rows to hold out as the validation set, when there is no file for it. Without
+            either, the rows that the training file marks (`"split": "validation"`) are the validation set.
+        evaluate: True complains when there is nothing to judge on, None judges when there is, False never judges.
         tunings: Models to tune.
         models: Models to ask as they are.
         bases: Ask the base of every tuned model too.
@@ -88,6 +90,7 @@ class ExperimentRequest:
     name: str | None = None
     validation: str | None = None
     split: float | None = None
+    evaluate: bool | None = None
     tunings: tuple[TuneRequest, ...] = ()
     models: tuple[ModelRequest, ...] = ()
     bases: bool = True
@@ -98,7 +101,7 @@ class ExperimentRequest:
     budget_usd: float | None = None
     allow_overlap: bool = False
     again: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def one_job(
@@ -107,7 +110,7 @@ def one_job(
     provider: str | None,
     train: str | None,
     validation: str | None,
-    evaluate: bool = True,
+    evaluate: bool | None = None,
     split: float | None = None,
     experiment: str | None = None,
     metrics: tuple[str, ...] | None = None,
@@ -125,7 +128,7 @@ def one_job(
         provider: The account.
         train: Training rows.
         validation: Validation rows.
-        evaluate: Judge the model and its base.
+        evaluate: Judge the model and its base; as in `ExperimentRequest`.
         split: Share of the training rows to hold out.
         experiment: Name of the experiment.
         metrics: Names of metrics.
@@ -142,20 +145,17 @@ def one_job(
     defaults = settings.defaults
     provider, train = provider or defaults.provider, train or defaults.train
     validation = validation or (None if split is not None else defaults.validation)
-    judged = evaluate and (validation is not None or split is not None)
-    missing = [
-        flag
-        for flag, given in (("--provider", provider), ("--train", train), ("--validation", judged or not evaluate))
-        if not given
-    ]
+    missing = [flag for flag, given in (("--provider", provider), ("--train", train)) if not given]
     if missing or provider is None or train is None:
-        instead = " (or --split 0.1, or --no-evaluate)" if "--validation" in missing else ""
+        judged = evaluate is not True or validation is not None or split is not None
+        also = "" if judged else ", --validation (or --split 0.1, or --no-evaluate)"
         fix = "give them, or set them in [defaults] of broker.toml"
-        raise UserError(f"missing: {', '.join(missing)}{instead}", fix=fix)
+        raise UserError(f"missing: {', '.join(missing)}{also}", fix=fix)
     return ExperimentRequest(
         name=experiment,
-        validation=validation if evaluate else None,
-        split=split if evaluate else None,
+        validation=validation,
+        split=split,
+        evaluate=evaluate,
         tunings=(TuneRequest(provider=provider, train=train, **tuning),),
         metrics=metrics if metrics is not None else defaults.metrics,
         decoding=decoding or Decoding(),
