@@ -103,7 +103,7 @@ def demo_request(folder: Path) -> ExperimentRequest:
             provider="local",
             model=SANDBOX,
             train=str(train),
-            parameters={"precision": precision, "learning_rate": LEARNING_RATE},
+            parameters={"precision": precision, "lr": LEARNING_RATE},
         )
         for precision in ("bf16", "int8")
     )

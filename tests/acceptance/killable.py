@@ -66,7 +66,7 @@ async def _kill_the_worker(broker: Broker, step: int) -> None:
 
 async def main(data: Path, cache: Path, train: str, validation: str, out: Path, moment: str) -> None:
     settings = load_settings(overrides={"data_dir": data, "cache_dir": cache, "lease_s": 2.0, "device": "cpu"})
-    parameters = {"learning_rate": 1e-3, "epochs": 3, "batch_size": 8, "grad_accum": 1, "precision": "bf16"}
+    parameters = {"lr": 1e-3, "epochs": 3, "batch_size": 8, "grad_accum": 1, "precision": "bf16"}
     request = ExperimentRequest(
         name="killed",
         validation=validation,
