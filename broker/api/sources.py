@@ -1,0 +1,156 @@
+"""The rows of one request: read once, parted by their own marks or by share, stored, compared."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from broker.errors import Problem, UserError
+from broker.jobs.blocking import blocking
+
+if TYPE_CHECKING:
+    from broker.api.request import ExperimentRequest
+    from broker.jobs.artifacts import Artifacts
+    from broker.jobs.rows import Dataset
+    from broker.jobs.spec import DatasetRef
+
+# How many of the prompts that are on both sides a message names.
+_NAMED_OVERLAPS = 5
+
+
+class Sources:
+    """Reads what a request names; knows which of it trains and which of it judges."""
+
+    def __init__(self, request: ExperimentRequest, artifacts: Artifacts, token: str | None) -> None:
+        """Read nothing yet.
+
+        Args:
+            request: What is wanted.
+            artifacts: Receives the data sets (content-addressed, so nothing is lost if the plan is dropped).
+            token: For gated data sets of the hub.
+        """
+        self.warnings: list[Problem] = []
+        self._request = request
+        self._artifacts = artifacts
+        self._token = token
+        self._read: dict[str, Dataset] = {}
+        self._parts: dict[str, tuple[Dataset, Dataset] | None] = {}
+        self._training: dict[str, tuple[Dataset, DatasetRef]] = {}
+        self._shared: dict[str, Dataset] = {}
+        self._judge: Dataset | None = None
+
+    async def validation(self) -> DatasetRef | None:
+        """Return the frozen set: the file named for it, a share of the training rows, or those marked for it.
+
+        Raises:
+            DataError: Bad rows, with file and line.
+            UserError: A verdict is expected, and nothing can be judged on.
+        """
+        request = self._request
+        if request.evaluate is False:
+            return None
+        if request.validation is not None:
+            self._judge = await self._named(request.validation)
+        elif request.split is not None and request.tunings:
+            self._judge = await self._hold_out(request.tunings[0].train, request.split)
+        else:
+            self._judge = await self._marked_somewhere()
+        if self._judge is not None:
+            return await self._store(self._judge)
+        if request.evaluate:
+            what = "missing: --validation (or --split 0.1, or --no-evaluate)"
+            fix = 'name the rows to judge on, or mark them in the training file: "split": "validation" on each such row'
+            raise UserError(what, fix=fix)
+        return None
+
+    async def training(self, source: str) -> tuple[Dataset, DatasetRef]:
+        """Return the rows of a source that train, without those marked for validation.
+
+        Args:
+            source: A file, or `hf:NAME[:split]`.
+
+        Raises:
+            DataError: Bad rows, with file and line.
+        """
+        if source not in self._training:
+            parts = await self._marked(source)
+            if parts is not None:
+                self._tell_marked(source, parts)
+            train = self._shared.get(source) or (parts[0] if parts else await self._rows(source))
+            self._training[source] = train, await self._store(train)
+        return self._training[source]
+
+    async def overlaps(self, source: str, validation: DatasetRef) -> list[Problem]:
+        """Return a problem when validation prompts are in the training rows.
+
+        Args:
+            source: Of the training rows.
+            validation: The frozen set; its rows were read by `validation`.
+        """
+        from broker.jobs.datasets import overlap
+
+        train, ref = await self.training(source)
+        assert self._judge is not None
+        found = await to_thread.run_sync(partial(overlap, train, self._judge))
+        if not found:
+            return []
+        first = "; ".join(str(item) for item in found[:_NAMED_OVERLAPS])
+        more = f" and {len(found) - _NAMED_OVERLAPS} more" if len(found) > _NAMED_OVERLAPS else ""
+        allow = self._request.allow_overlap
+        return [
+            Problem(
+                where=f"overlap of {ref.name} with {validation.name}",
+                what=f"{len(found)} validation prompt(s) are in the training data: {first}{more}",
+                fix="" if allow else "remove these rows from one of the files, or --allow-overlap (the table says so)",
+                severity="warning" if allow else "error",
+            )
+        ]
+
+    async def _named(self, source: str) -> Dataset:
+        """Return the validation rows of a file; one that trains too gives those that it marks."""
+        trains = any(tuning.train == source for tuning in self._request.tunings)
+        parts = await self._marked(source) if trains else None
+        return parts[1] if parts else await self._rows(source)
+
+    async def _hold_out(self, source: str, fraction: float) -> Dataset:
+        """Split one training source; the same seed gives the same rows again."""
+        from broker.jobs.datasets import split
+
+        parts = await self._marked(source)
+        dataset = parts[0] if parts else await self._rows(source)
+        self._shared[source], held_out = split(dataset, fraction=fraction, seed=self._request.tunings[0].seed)
+        return held_out
+
+    async def _marked_somewhere(self) -> Dataset | None:
+        for source in dict.fromkeys(tuning.train for tuning in self._request.tunings):
+            if (parts := await self._marked(source)) is not None:
+                return parts[1]
+        return None
+
+    async def _marked(self, source: str) -> tuple[Dataset, Dataset] | None:
+        from broker.jobs.datasets import marked_split
+
+        if source not in self._parts:
+            self._parts[source] = marked_split(await self._rows(source))
+        return self._parts[source]
+
+    async def _rows(self, source: str) -> Dataset:
+        from broker.jobs.datasets import read_source
+
+        if source not in self._read:
+            self._read[source] = await to_thread.run_sync(partial(read_source, source, token=self._token))
+        return self._read[source]
+
+    async def _store(self, dataset: Dataset) -> DatasetRef:
+        from broker.jobs.datasets import store_dataset
+
+        return await blocking(store_dataset, dataset, self._artifacts)
+
+    def _tell_marked(self, source: str, parts: tuple[Dataset, Dataset]) -> None:
+        train, marked = parts
+        use = "judge the models" if self._judge is marked else "are left out"
+        what = f"{len(marked.rows)} of its {len(train.rows) + len(marked.rows)} rows are marked as validation"
+        text = f"{what}: they {use} and never train"
+        self.warnings.append(Problem(where=f"--train {source}", what=text, severity="warning"))
