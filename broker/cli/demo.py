@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +17,13 @@ from broker.cli.output import OUT
 from broker.cli.results import show_table
 from broker.cli.submit import tell_failures
 from broker.cli.words import spell_seconds
-from broker.errors import EXIT_INTERRUPTED
+from broker.errors import EXIT_INTERRUPTED, BrokerError
 
 if TYPE_CHECKING:
     from broker.api import Broker, ExperimentRequest
 
 SANDBOX = "sandbox"
+SERVED = "served"
 # The paper's settings, but for the learning rate: the highest that it tried suits so small a model.
 LEARNING_RATE = 1e-3
 METRICS = ("conversational", "flesch", "similarity")
@@ -45,7 +49,9 @@ class Stopwatch:
         """Print the times."""
         for name, seconds in self.stages:
             OUT.notes.print(f"  {spell_seconds(seconds):>10}  {name}", highlight=False)
-        OUT.notes.print(f"  {spell_seconds(time.monotonic() - self._begun):>10}  together", style="bold", highlight=False)
+        OUT.notes.print(
+            f"  {spell_seconds(time.monotonic() - self._begun):>10}  together", style="bold", highlight=False
+        )
 
 
 def run_demo(folder: Path | None) -> int:
@@ -61,6 +67,13 @@ def run_demo(folder: Path | None) -> int:
 
     place = folder or _new_folder(locate(config=context.STATE.config, overrides=context.STATE.overrides).data_dir)
     context.STATE.overrides["data_dir"] = place
+    with _server(place / "server") as base_url:
+        account = {"kind": "openai", "base_url": base_url, "api_key": "demo", "poll_s": 1.0}
+        context.STATE.overrides["providers"] = {SERVED: account}
+        return _run(place)
+
+
+def _run(place: Path) -> int:
     watch, steps = Stopwatch(), Steps()
 
     async def work(broker: Broker) -> int:
@@ -86,6 +99,24 @@ def run_demo(folder: Path | None) -> int:
         steps.close()
 
 
+@contextmanager
+def _server(data_dir: Path) -> Iterator[str]:
+    """Run `broker serve` beside the demo, as somebody's own service would be; yield its base URL."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "broker", "--data-dir", str(data_dir), "serve", "--port", "0", "--model", SANDBOX]
+    with (data_dir / "server.log").open("ab") as log:
+        server = subprocess.Popen([*command, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        if not said:
+            raise BrokerError("broker serve did not start", where=str(data_dir / "server.log"))
+        yield json.loads(said)["base_url"]
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
 def demo_request(folder: Path) -> ExperimentRequest:
     """Write the demo's rows and return what it asks for.
 
@@ -107,10 +138,17 @@ def demo_request(folder: Path) -> ExperimentRequest:
         )
         for precision in ("bf16", "int8")
     )
+    served = TuneRequest(
+        provider=SERVED,
+        model=SANDBOX,
+        train=str(train),
+        parameters={"n_epochs": 5, "batch_size": 32, "learning_rate_multiplier": LEARNING_RATE / 2e-4},
+        label="by OpenAI's protocol",
+    )
     return ExperimentRequest(
         name="demo",
         validation=str(validation),
-        tunings=tunings,
+        tunings=(*tunings, served),
         metrics=METRICS,
         encoder="sandbox-encoder",
         decoding=Decoding(max_tokens=96),

@@ -41,6 +41,11 @@ class Output:
         """Print plain data as JSON."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
+    def line(self, value: Any) -> None:
+        """Print plain data as one line of JSON, at once."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
     def error(self, error: BrokerError) -> None:
         """Print an error: what, where, and the fix."""
         from broker.errors import ProblemsError

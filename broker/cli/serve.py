@@ -66,7 +66,7 @@ def serve(
 
     def started(url: str) -> None:
         if OUT.json:
-            OUT.data({"base_url": url})
+            OUT.line({"base_url": url})
         else:
             OUT.console.print(
                 f"serving {provider} at {url} (Ctrl-C ends; jobs go on at the next start)", highlight=False
@@ -87,7 +87,7 @@ def _pairs(maps: list[str]) -> dict[str, str]:
     ]
     if problems:
         raise SpecError(problems)
-    return dict((name.strip(), target.strip()) for name, _, target in (text.partition("=") for text in maps))
+    return {name.strip(): target.strip() for name, _, target in (text.partition("=") for text in maps)}
 
 
 def _tokens(new: str | None, old: str | None) -> int:
