@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.jobs.store.protocol import Store
+from broker.jobs.store.protocol import Store, StoreView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from broker.jobs.store.clock import Clock
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "StoreView", "open_store", "open_view"]
 
 
 def open_store(url: str, *, secrets: Iterable[str] = (), clock: Clock | None = None) -> Store:
@@ -40,3 +40,21 @@ def open_store(url: str, *, secrets: Iterable[str] = (), clock: Clock | None = N
         database.close()
         raise
     return SqlStore(database)
+
+
+def open_view(url: str) -> StoreView:
+    """Open a store only to look into it: quickly, without SQLAlchemy, where it is SQLite and up to date.
+
+    Args:
+        url: As for `open_store`.
+
+    Returns:
+        The view, for one thread; close it. A file that does not exist yet is not made.
+
+    Raises:
+        UserError: The URL cannot be used.
+        StoreError: The store cannot be read.
+    """
+    from broker.jobs.store.glance import glance
+
+    return glance(url) or open_store(url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from broker.jobs.states import JobKind, State
 from broker.jobs.store import experiments, journal, schema
 from broker.jobs.store.database import among
 from broker.jobs.store.decoding import job_of
+from broker.jobs.store.naming import NEAR, unknown_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _JOBS = schema.jobs
 _DEPENDENCIES = schema.dependencies
-_NEAR = 1000  # how many of the newest ids are looked through for one that was meant
 _ENDED_BADLY = (State.FAILED, State.CANCELLED, State.LOST)
 # A job waits for those that it depends on, until all have succeeded or one will not.
 DECIDES = frozenset({State.SUCCEEDED, *_ENDED_BADLY})
@@ -124,7 +123,8 @@ def row_of(connection: Connection, id_or_prefix: str) -> Any:
     rows = connection.execute(select(_JOBS).where(beginning).order_by(_JOBS.c.id).limit(4)).mappings().all()
     if rows and id_or_prefix and (len(rows) == 1 or rows[0]["id"] == id_or_prefix):
         return rows[0]
-    raise _unknown(connection, id_or_prefix, [row["id"] for row in rows])
+    newest = connection.execute(select(_JOBS.c.id).order_by(_JOBS.c.seq.desc()).limit(NEAR)).scalars().all()
+    raise unknown_job(id_or_prefix, [row["id"] for row in rows], newest)
 
 
 def search(connection: Connection, wanted: Filter, *, newest_first: bool, limit: int | None, offset: int) -> list[Job]:
@@ -204,13 +204,3 @@ def _known(numbers: dict[str, int], need: str, job: NewJob) -> int:
     if need not in numbers:
         raise UnknownNameError(f"there is no job {need!r}, which this one depends on", where=job.id)
     return numbers[need]
-
-
-def _unknown(connection: Connection, wanted: str, several: list[str]) -> UnknownNameError:
-    if several:
-        shown = ", ".join(several[:3]) + (", …" if len(several) > 3 else "")
-        return UnknownNameError(f"{wanted!r} begins the ids of several jobs: {shown}", fix="type more of the id")
-    newest = connection.execute(select(_JOBS.c.id).order_by(_JOBS.c.seq.desc()).limit(_NEAR)).scalars().all()
-    near = get_close_matches(wanted, newest, n=1)
-    hint = f"did you mean {near[0]}?" if near else "see `broker jobs` for those that exist"
-    return UnknownNameError(f"there is no job {wanted!r}", fix=hint)

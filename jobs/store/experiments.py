@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
-from broker.errors import BudgetError, UnknownNameError, UserError
+from broker.errors import BudgetError, UserError
 from broker.jobs.codec import dump
 from broker.jobs.store import schema
 from broker.jobs.store.decoding import experiment_of
+from broker.jobs.store.naming import unknown_experiment
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -63,9 +63,7 @@ def find(connection: Connection, name: str) -> Experiment:
     row = connection.execute(select(_TABLE).where(_TABLE.c.name == name)).mappings().one_or_none()
     if row is None:
         known = connection.execute(select(_TABLE.c.name).order_by(_TABLE.c.seq.desc())).scalars().all()
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see `broker results` for those that exist"
-        raise UnknownNameError(f"there is no experiment {name!r}", fix=hint)
+        raise unknown_experiment(name, known)
     return experiment_of(row)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from broker.errors import StoreError
-from broker.jobs.store.schema import HEAD
+from broker.jobs.store.version import HEAD
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -20,21 +20,11 @@ if TYPE_CHECKING:
     from broker.jobs.states import JobKind, State
 
 
-class Store(Protocol):
-    """Jobs, intents, events, leases, experiments, and the small ledgers beside them."""
+class StoreView(Protocol):
+    """What can be read."""
 
     def close(self) -> None:
         """Release the connections."""
-
-    def add_experiment(self, experiment: Experiment) -> Experiment:
-        """Store an experiment; one that exists is returned as it is, unless its validation set differs.
-
-        One that was stored without a validation set takes the one given. `created_at` is the store's time.
-
-        Raises:
-            UserError: The name is taken by an experiment with another validation set.
-        """
-        ...
 
     def experiment(self, name: str) -> Experiment:
         """Return an experiment by name. Raises `UnknownNameError`, naming the nearest match."""
@@ -42,18 +32,6 @@ class Store(Protocol):
 
     def experiments(self) -> list[Experiment]:
         """Return all experiments, newest first."""
-        ...
-
-    def set_budget(self, name: str, budget_usd: float | None) -> Experiment:
-        """Change an experiment's budget, `None` lifts it; what is reserved already stays. Raises `UnknownNameError`."""
-        ...
-
-    def add_jobs(self, experiment: str, jobs: Sequence[NewJob]) -> list[Job]:
-        """Store new jobs, all or none, as `queued`, with their money reserved.
-
-        Raises:
-            BudgetError: The reservations (with what was spent) would pass the experiment's budget.
-        """
         ...
 
     def job(self, id_or_prefix: str) -> Job:
@@ -77,6 +55,52 @@ class Store(Protocol):
 
     def count_jobs(self, *, experiment: str | None = None) -> dict[State, int]:
         """Return how many jobs are in each state."""
+        ...
+
+    def intents(self, job_id: str) -> list[Intent]:
+        """Return the intents of a job, oldest first."""
+        ...
+
+    def events(self, job_id: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Return events with `seq > after`, oldest first, of one job or of all."""
+        ...
+
+    def last_seq(self) -> int:
+        """Return the seq of the newest event, 0 when there is none."""
+        ...
+
+    def spent(self, experiment: str) -> float:
+        """Return what is reserved or spent in an experiment, USD: the cost where it is known, else the reservation."""
+        ...
+
+    def models(self) -> list[tuple[str, ModelRef, str | None]]:
+        """Return (alias, model, job id) of all registered models, newest first."""
+        ...
+
+
+class Store(StoreView, Protocol):
+    """Jobs, intents, events, leases, experiments, and the small ledgers beside them."""
+
+    def add_experiment(self, experiment: Experiment) -> Experiment:
+        """Store an experiment; one that exists is returned as it is, unless its validation set differs.
+
+        One that was stored without a validation set takes the one given. `created_at` is the store's time.
+
+        Raises:
+            UserError: The name is taken by an experiment with another validation set.
+        """
+        ...
+
+    def set_budget(self, name: str, budget_usd: float | None) -> Experiment:
+        """Change an experiment's budget, `None` lifts it; what is reserved already stays. Raises `UnknownNameError`."""
+        ...
+
+    def add_jobs(self, experiment: str, jobs: Sequence[NewJob]) -> list[Job]:
+        """Store new jobs, all or none, as `queued`, with their money reserved.
+
+        Raises:
+            BudgetError: The reservations (with what was spent) would pass the experiment's budget.
+        """
         ...
 
     def claim(
@@ -148,10 +172,6 @@ class Store(Protocol):
         """Return an intent by its key. Raises `UnknownNameError`."""
         ...
 
-    def intents(self, job_id: str) -> list[Intent]:
-        """Return the intents of a job, oldest first."""
-        ...
-
     def record_handle(self, lease: Lease, handle: Handle, *, data: Mapping[str, Any] | None = None) -> Job:
         """In one transaction: the handle, state `running`, its event."""
         ...
@@ -187,18 +207,6 @@ class Store(Protocol):
     def append_events(self, events: Sequence[NewEvent]) -> None:
         """Store events in one transaction; one whose (job, source_id) is stored already is skipped."""
 
-    def events(self, job_id: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Return events with `seq > after`, oldest first, of one job or of all."""
-        ...
-
-    def last_seq(self) -> int:
-        """Return the seq of the newest event, 0 when there is none."""
-        ...
-
-    def spent(self, experiment: str) -> float:
-        """Return what is reserved or spent in an experiment, USD: the cost where it is known, else the reservation."""
-        ...
-
     def remember_upload(self, account: str, sha256: str, purpose: str, remote_id: str) -> None:
         """Note that an account holds this content under `remote_id`."""
 
@@ -211,10 +219,6 @@ class Store(Protocol):
 
     def add_model(self, model: ModelRef, *, alias: str, job_id: str | None, at: datetime | None = None) -> None:
         """Register a model that can be asked under an alias (`broker chat ALIAS`)."""
-
-    def models(self) -> list[tuple[str, ModelRef, str | None]]:
-        """Return (alias, model, job id) of all registered models, newest first."""
-        ...
 
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
         """Store a small JSON document (hashes of tokens, files, settings) under (kind, name), replacing an old one."""

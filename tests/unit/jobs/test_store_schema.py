@@ -17,7 +17,8 @@ from sqlalchemy import create_engine, text
 from broker.errors import MissingExtraError, StoreError, UserError
 from broker.jobs.store import open_store
 from broker.jobs.store.migration import FOLDER
-from broker.jobs.store.schema import HEAD, metadata
+from broker.jobs.store.schema import metadata
+from broker.jobs.store.version import HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
