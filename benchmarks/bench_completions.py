@@ -2,9 +2,9 @@
 
     python benchmarks/bench_completions.py [--quick]
 
-A loopback server in a process of its own: a bucket of 3,000 requests a minute that holds one second's worth, or no limit
-and a fixed latency. For each case: the time as a multiple of what the limit (or the latency at 64 in the air) makes
-possible, the answers lost, and the share of requests that were rejected with 429.
+A loopback server in a process of its own: a bucket of 3,000 requests a minute that holds one second's worth, or no
+limit and a fixed latency. For each case: the time as a multiple of what the limit (or the latency at 64 in the air)
+makes possible, the answers lost, and the share of requests that were rejected with 429.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -30,6 +29,9 @@ from broker.jobs.spec import ModelRef
 from broker.providers.contract import CompletionRequest, ProviderContext
 from broker.providers.openai_tuning import create
 from broker.settings import Account
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 RATE = 50.0
 MODEL = "gpt-4o-mini-2024-07-18"
@@ -66,7 +68,7 @@ async def server(folder: Path) -> AsyncIterator[str]:
     command = [sys.executable, "-m", "tests.fakes.openai_server", str(port_file)]
     async with await anyio.open_process(command, cwd=Path(__file__).parents[1]) as process:
         try:
-            while not port_file.exists():
+            while not port_file.exists():  # noqa: ASYNC110 - another process makes it
                 await anyio.sleep(0.02)
             yield f"http://127.0.0.1:{port_file.read_text()}"
         finally:
@@ -88,7 +90,8 @@ async def ours(url: str, case: Case, folder: Path) -> int:
             )
         )  # fmt: skip
         completer = provider.completer(ModelRef(provider="openai", name=MODEL))
-        rows = [CompletionRequest(id=str(n), messages=({"role": "user", "content": f"q{n}"},)) for n in range(case.rows)]
+        prompts = [({"role": "user", "content": f"q{number}"},) for number in range(case.rows)]
+        rows = [CompletionRequest(id=str(number), messages=messages) for number, messages in enumerate(prompts)]
         right = {answer.id async for answer in completer.complete(rows) if answer.text == f"answer to q{answer.id}"}
         await provider.aclose()
         tasks.cancel_scope.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
@@ -55,7 +55,8 @@ class LiveCompleter:
             ProviderError: The account as a whole is refused; the answers that came before have been yielded.
         """
         send, receive = anyio.create_memory_object_stream[Answer](math.inf)
-        round_ = _Round(completer=self, waiting=deque(requests), send=send)
+        waiting = deque((request, self.questions.body(request)) for request in requests)
+        round_ = _Round(completer=self, waiting=waiting, send=send)
         self.tasks.start_soon(round_.run)
         try:
             async for answer in receive:
@@ -66,13 +67,13 @@ class LiveCompleter:
             round_.scope.cancel()
             receive.close()
 
-    async def ask(self, request: CompletionRequest) -> Answer:
+    async def ask(self, request: CompletionRequest, body: dict[str, Any]) -> Answer:
         """Ask one prompt, as often as it takes.
 
         Args:
             request: The prompt.
+            body: The same as the body of the call.
         """
-        body = self.questions.body(request)
         client = self.connection.answering
 
         async def send() -> Reply[Answer]:
@@ -96,7 +97,7 @@ class _Round:
     """One call of `complete`."""
 
     completer: LiveCompleter
-    waiting: deque[CompletionRequest]
+    waiting: deque[tuple[CompletionRequest, dict[str, Any]]]
     send: MemoryObjectSendStream[Answer]
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     refused: Verdict | None = None
@@ -109,9 +110,9 @@ class _Round:
 
     async def _work(self) -> None:
         while self.waiting and self.refused is None:
-            request = self.waiting.popleft()
+            request, body = self.waiting.popleft()
             try:
-                answer: Answer | None = await self.completer.ask(request)
+                answer: Answer | None = await self.completer.ask(request, body)
             except FOREIGN as error:
                 answer = self._failed(request, error)
             if answer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from broker.providers.openai_tuning.faults import MalformedAnswerError, Reader, 
 from broker.providers.openai_tuning.secrecy import Censor
 
 if TYPE_CHECKING:
+    import ssl
+
     from openai import HttpxBinaryResponseContent
     from openai._legacy_response import LegacyAPIResponse
 
@@ -188,12 +191,18 @@ class Connection:
             base_url=self.base_url,
             max_retries=0,
             timeout=timeout,
-            http_client=transport(limits=limits, timeout=timeout),
+            http_client=transport(limits=limits, timeout=timeout, verify=_tls()),
         )
         # Set here, since the constructor takes a missing one from the environment: another account's, perhaps.
         client.organization = self._account.organization
         client.project = self._account.project
         return client
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the process's one TLS context: reading the certificates takes longer than a request."""
+    return httpx2.create_ssl_context()
 
 
 def json_object(response: httpx2.Response) -> dict[str, Any]:

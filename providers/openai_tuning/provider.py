@@ -22,11 +22,13 @@ from broker.providers.contract import (
     RemoteStatus,
     Verdict,
 )
-from broker.providers.openai_tuning import checks, payloads, progress
+from broker.providers.openai_tuning import checks, payloads, progress, readings
+from broker.providers.openai_tuning.batchbook import MOST_ROWS, Book
+from broker.providers.openai_tuning.batches import BatchCompleter
 from broker.providers.openai_tuning.completions import LiveCompleter
 from broker.providers.openai_tuning.connection import Connection
 from broker.providers.openai_tuning.faults import judge
-from broker.providers.openai_tuning.listing import PAGE, Item, created_at, entries, fields, newest_first, pages
+from broker.providers.openai_tuning.listing import PAGE, Item, created_at, entries, newest_first, pages
 from broker.providers.openai_tuning.looks import Looks
 from broker.providers.openai_tuning.prices import Prices
 from broker.providers.openai_tuning.questions import Questions
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _GRACE_S = 60.0
 _POLL_S = 10.0
 _ANSWER_S = 120.0
+_BATCH_POLL_S = 20.0
 # So long may an account say nothing but 429 before its rows are given back, seconds.
 _LIMITED_S = 3600.0
 # A listing is searched for an intent back to this long before it was written: clocks differ.
@@ -73,7 +76,8 @@ class OpenAIProvider:
             rules=_upload_rules(self._options, self.capabilities.grace_s),
             report=context.report,
         )
-        self._answers = Gate(judge, _limits(context.account), self._connection.patience(_LIMITED_S))
+        limited_s = float(self._options.get("limited_s", _LIMITED_S))
+        self._answers = Gate(judge, _limits(context.account), self._connection.patience(limited_s))
         self._looks = Looks(fetch=self._page, retrieve=self._retrieve)
 
     @property
@@ -171,8 +175,8 @@ class OpenAIProvider:
         found, failed = await self._looks.look(handle.id for handle in handles)
         if failed and not found:
             raise next(iter(failed.values()))
-        unseen = {job_id: _unseen(self.classify(error)) for job_id, error in failed.items()}
-        return {**{job_id: self._status(item) for job_id, item in found.items()}, **unseen}
+        unseen = {job_id: readings.unseen(self.classify(error)) for job_id, error in failed.items()}
+        return {**{job_id: self._read(item) for job_id, item in found.items()}, **unseen}
 
     async def events(self, handle: Handle, after: str | None) -> AsyncIterator[RemoteEvent]:
         """Yield the events after the one with id `after`, oldest first."""
@@ -189,7 +193,7 @@ class OpenAIProvider:
             found += page
             if after is not None and any(str(item["id"]) == after for item in page):
                 break
-        for item in _after(found, after):
+        for item in readings.after(found, after):
             yield progress.remote_event(item)
 
     async def checkpoints(self, handle: Handle) -> list[Checkpoint]:
@@ -236,13 +240,14 @@ class OpenAIProvider:
 
     def completer(self, model: ModelRef) -> Completer:
         """Return an object that asks a model, one by one or by the Batch API (account option `batch`)."""
-        return LiveCompleter(
+        live = LiveCompleter(
             connection=self._connection,
             gate=self._answers,
             questions=Questions(model=model.name, prices=self._prices, limit_field=self._limit_field()),
             tasks=self._context.tasks,
             timeout_s=float(self._options.get("answer_timeout_s", _ANSWER_S)),
         )
+        return self._batched(live) if self._options.get("batch") else live
 
     def classify(self, error: BaseException) -> Verdict:
         """Read an exception."""
@@ -251,6 +256,10 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         """Close the connections; remote jobs go on."""
         await self._connection.aclose()
+
+    def _read(self, item: Item) -> RemoteStatus:
+        censor = self._connection.reader.censor
+        return readings.status(item, account=self.name, cost=self._prices.trained, censor=censor)
 
     # --- pieces ---------------------------------------------------------------------------------------------------
 
@@ -312,24 +321,16 @@ class OpenAIProvider:
             if not _already(what, state):
                 raise
 
-    def _status(self, item: Item) -> RemoteStatus:
-        raw = str(item.get("status"))
-        state = JOB_STATES.get(raw)
-        code, message = _error_of(item) if state is RemoteState.FAILED else ("", "")
-        censor = self._connection.reader.censor
-        tuned = item.get("fine_tuned_model")
-        tokens = item.get("trained_tokens")
-        trained = tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None
-        return RemoteStatus(
-            state=state,
-            raw=raw,
-            model=ModelRef(provider=self.name, name=tuned) if isinstance(tuned, str) and tuned else None,
-            error_code=code,
-            error_message=censor(message),
-            trained_tokens=trained,
-            cost_usd=self._prices.trained(str(item.get("model")), trained) if state is RemoteState.SUCCEEDED else None,
-            result=_result_of(item) if state is RemoteState.SUCCEEDED else {},
-            finished_at=progress.moment(item.get("finished_at")),
+    def _batched(self, live: LiveCompleter) -> BatchCompleter:
+        return BatchCompleter(
+            live=live,
+            uploads=self._uploads,
+            artifacts=self._context.artifacts,
+            book=Book(self._context.data_dir / self.name / "batches"),
+            grace_s=self.capabilities.grace_s,
+            poll_s=float(self._options.get("batch_poll_s", _BATCH_POLL_S)),
+            report=self._context.report,
+            most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
         )
 
     def _limit_field(self) -> str:
@@ -374,27 +375,3 @@ def _already(what: str, state: RemoteState | None) -> bool:
         state
         in {"cancel": ended, "pause": {RemoteState.PAUSED}, "resume": {RemoteState.RUNNING, RemoteState.QUEUED}}[what]
     )
-
-
-def _unseen(verdict: Verdict) -> RemoteStatus:
-    return RemoteStatus(state=None, raw="", error_code=verdict.code, error_message=verdict.message, fix=verdict.fix)
-
-
-def _error_of(item: Item) -> tuple[str, str]:
-    """Return code and message of a failed job; servers send null, `{}`, or parts of it."""
-    error = fields(item.get("error"))
-    code, message = error.get("code"), error.get("message")
-    return str(code or "failed"), str(message or "the provider gave no reason")
-
-
-def _result_of(item: Item) -> dict[str, Any]:
-    kept = {name: item.get(name) for name in ("trained_tokens", "seed", "result_files")}
-    kept["hyperparameters"] = fields(item.get("hyperparameters")) or None
-    return {name: value for name, value in kept.items() if value is not None}
-
-
-def _after(found: list[Item], after: str | None) -> list[Item]:
-    """Return the events after one, oldest first, whichever way the server ordered them."""
-    ordered = found if len(found) > 1 and created_at(found[0]) < created_at(found[-1]) else found[::-1]
-    ids = [str(item["id"]) for item in ordered]
-    return ordered[ids.index(after) + 1 :] if after in ids else ordered

@@ -82,7 +82,7 @@ class Fake:
         if self.state.habits.no_uploads:
             return refuse(404, "invalid_request_error", "Unknown path")
         asked = await request.json()
-        body = {
+        body: dict[str, Any] = {
             "id": self.state.new_id("upload"), "object": "upload", "bytes": asked["bytes"], "created_at": 0,
             "filename": asked["filename"], "purpose": asked["purpose"], "status": "pending", "expires_at": 0,
         }  # fmt: skip
@@ -161,7 +161,8 @@ class Fake:
         made = {}
         for step in range(1, 4):
             body: dict[str, Any] = {
-                "id": f"ftckpt-{held.body['id'][-6:]}-{step}", "object": "fine_tuning.job.checkpoint", "created_at": step,
+                "id": f"ftckpt-{held.body['id'][-6:]}-{step}", "object": "fine_tuning.job.checkpoint",
+                "created_at": step,
                 "fine_tuning_job_id": held.body["id"], "step_number": step * 10, "metrics": {"train_loss": 2 / step},
                 "fine_tuned_model_checkpoint": f"ft:{held.body['model']}:org::x:ckpt-step-{step * 10}",
             }  # fmt: skip
@@ -188,6 +189,7 @@ class Fake:
     async def chat(self, request: Request) -> Response:
         state, habits = self.state, self.state.habits
         asked = await request.json()
+        state.bodies.append(asked)
         wait_s = state.grant()
         busy = habits.most_at_once and state.in_flight >= habits.most_at_once
         if wait_s is not None or busy:

@@ -1,4 +1,4 @@
-"""Runs the fake in a thread of the test, or as a process of its own (`python -m tests.fakes.openai_server PORT_FILE`)."""
+"""Runs the fake in a thread of the test, or as a process (`python -m tests.fakes.openai_server PORT_FILE`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ from tests.fakes.openai_server.app import build
 from tests.fakes.openai_server.state import Habits, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Door:
+    """An app whose inside can be changed while it is served: to start a server takes longer than most tests."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 @dataclass(slots=True)
@@ -24,16 +36,22 @@ class Running:
 
     state: State
     url: str
+    door: Door
+
+    def clear(self, habits: Habits | None = None) -> None:
+        """Begin anew with an empty server at the same address."""
+        self.state = State(habits=habits or Habits())
+        self.door.app = build(self.state)
 
     @property
     def base_url(self) -> str:
         return self.url + "/v1"
 
 
-def server_of(state: State) -> tuple[uvicorn.Server, socket.socket]:
+def server_of(app: ASGIApp) -> tuple[uvicorn.Server, socket.socket]:
     """Return a server and its listening socket."""
     config = uvicorn.Config(
-        build(state), log_level="error", lifespan="off", timeout_keep_alive=30, backlog=4096, access_log=False
+        app, log_level="error", lifespan="off", timeout_keep_alive=30, backlog=4096, access_log=False
     )
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,16 +61,17 @@ def server_of(state: State) -> tuple[uvicorn.Server, socket.socket]:
 
 
 @contextmanager
-def running(habits: Habits | None = None) -> Iterator[Running]:
+def running(habits: Habits | None = None) -> Generator[Running]:
     """Run the fake while the block lasts."""
     state = State(habits=habits or Habits())
-    server, listening = server_of(state)
+    door = Door(build(state))
+    server, listening = server_of(door)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.005)
     try:
-        yield Running(state=state, url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        yield Running(state=state, door=door, url=f"http://127.0.0.1:{listening.getsockname()[1]}")
     finally:
         server.should_exit = True
         server.force_exit = True

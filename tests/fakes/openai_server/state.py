@@ -149,7 +149,7 @@ class State:
     # --- objects --------------------------------------------------------------------------------------------------
 
     def add_file(self, content: bytes, filename: str, purpose: str, status: str | None = None) -> Held:
-        body = {
+        body: dict[str, Any] = {
             "id": self.new_id("file"), "object": "file", "bytes": len(content), "created_at": int(time.time()),
             "filename": filename, "purpose": purpose, "status": status or self.habits.file_status,
             "status_details": None, "expires_at": None,
@@ -159,10 +159,10 @@ class State:
         return held
 
     def add_job(self, asked: dict[str, Any]) -> Held:
-        method = asked.get("method") or {"type": "supervised"}
+        method: dict[str, Any] = asked.get("method") or {"type": "supervised"}
         given = (method.get(method["type"]) or {}).get("hyperparameters") or {}
         numbers = {name: given.get(name, "auto") for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
-        body = {
+        body: dict[str, Any] = {
             "id": self.new_id("ftjob"), "object": "fine_tuning.job", "created_at": int(time.time()), "error": None,
             "fine_tuned_model": None, "finished_at": None, "hyperparameters": numbers, "model": asked["model"],
             "organization_id": "org-fake", "result_files": [], "seed": asked.get("seed") or 0,
@@ -202,7 +202,7 @@ class State:
         return "queued" if held.looks == 1 else "running"
 
     def add_batch(self, asked: dict[str, Any]) -> Held:
-        body = {
+        body: dict[str, Any] = {
             "id": self.new_id("batch"), "object": "batch", "endpoint": asked["endpoint"], "status": "validating",
             "input_file_id": asked["input_file_id"], "completion_window": "24h", "created_at": int(time.time()),
             "metadata": asked.get("metadata"), "output_file_id": None, "error_file_id": None, "errors": None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +22,14 @@ from pydantic import SecretStr
 from broker.catalog import Catalog
 from broker.jobs.artifacts import Artifacts
 from broker.jobs.ids import new_intent_key
-from broker.jobs.records import Intent
+from broker.jobs.records import Handle, Intent
 from broker.jobs.spec import DatasetRef, Method, RowFormat, TuneSpec
 from broker.providers.contract import ProviderContext
 from broker.providers.openai_tuning import OpenAIProvider, create
 from broker.settings import Account
 from tests.fakes.openai_server import Running, running
 
+CATALOG = Catalog.load()
 CANARY = "sk-canary-0123456789abcdefghij"
 
 
@@ -75,6 +76,21 @@ class Desk:
         }
         return TuneSpec(**(values | changes))
 
+    async def create(self, intent: Intent) -> Handle:
+        await self.provider.prepare(intent)
+        return await self.provider.submit(intent)
+
+    def file_id(self) -> str:
+        """Return the id of the only file."""
+        (file_id,) = self.server.state.files
+        return file_id
+
+    def next_id(self, prefix: str) -> str:
+        """Return the id that the server will make next."""
+        made = self.server.state.new_id(prefix)
+        self.server.state.serial -= 1
+        return made
+
     def intent(self, **changes: Any) -> Intent:
         return Intent(
             key=new_intent_key(), job_id="tune-test", attempt=1, spec=self.spec(**changes), created_at=datetime.now(UTC)
@@ -89,10 +105,16 @@ def _row(number: int, format: RowFormat) -> dict[str, Any]:
     return {"input": {"messages": [user]}, "preferred_output": [good], "non_preferred_output": [bad]}
 
 
-@pytest.fixture
-def server() -> Iterator[Running]:
+@pytest.fixture(scope="session")
+def served() -> Iterator[Running]:
     with running() as fake:
         yield fake
+
+
+@pytest.fixture
+def server(served: Running) -> Running:
+    served.clear()
+    return served
 
 
 OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]
@@ -103,7 +125,7 @@ def open_desk(server: Running, tmp_path: Path) -> OpenDesk:
     artifacts, ledger = Artifacts(tmp_path / "artifacts"), Ledger()
 
     @asynccontextmanager
-    async def opened(**options: Any) -> AsyncIterator[Desk]:
+    async def opened(**options: Any) -> AsyncGenerator[Desk]:
         base_url = options.pop("base_url", server.base_url)
         key = options.pop("api_key", CANARY)
         account = {name: options.pop(name) for name in ("organization", "project", "concurrency") if name in options}
@@ -119,7 +141,7 @@ def open_desk(server: Running, tmp_path: Path) -> OpenDesk:
                     options=options,
                     **account,
                 ),
-                catalog=Catalog.load(),
+                catalog=CATALOG,
                 artifacts=artifacts,
                 uploads=ledger,
                 data_dir=tmp_path,
