@@ -228,6 +228,8 @@ class BrokerBackend:
         for name, value in given.items():
             if name == "learning_rate_multiplier":
                 found.update(self._learning_rate(float(value)))
+            elif name == "batch_size" and self._announced("grad_accum"):
+                found.update({"batch_size": value, "grad_accum": 1})  # OpenAI means the rows of a whole step
             elif (parameter := self._first(_PARAMETER_NAMES.get(name, ()))) is not None:
                 found[parameter.name] = value
         return found
@@ -235,10 +237,10 @@ class BrokerBackend:
     def _learning_rate(self, multiplier: float) -> dict[str, ParameterValue]:
         if self._announced("learning_rate_multiplier"):
             return {"learning_rate_multiplier": multiplier}
-        rate = self._announced("learning_rate")
+        rate = self._first(("learning_rate", "lr"))
         if rate is None or not isinstance(rate.default, int | float):
             return {}
-        return {"learning_rate": rate.default * multiplier}
+        return {rate.name: rate.default * multiplier}
 
     def _resolved(self, name: str, value: int | float | str) -> int | float | str:
         if value != "auto":
@@ -247,7 +249,11 @@ class BrokerBackend:
         default = parameter.default if parameter else None
         if isinstance(default, bool) or not isinstance(default, int | float):
             default = _FALLBACKS[name]
-        return min(int(default), _MOST_ROWS) if name == "batch_size" else default
+        if name != "batch_size":
+            return default
+        accumulated = self._announced("grad_accum")
+        times = accumulated.default if accumulated and isinstance(accumulated.default, int) else 1
+        return min(int(default) * times, _MOST_ROWS)
 
     def _announced(self, name: str) -> Parameter | None:
         return self._first((name,))
