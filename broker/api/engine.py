@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, create_task_group
+from anyio import CancelScope, create_task_group, sleep
 
 from broker.jobs.blocking import blocking
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from broker.scheduler import Scheduler
     from broker.settings import Settings
 
+_ACCOUNTS = "account"
+_LOOK_S = 5.0
 Report = Callable[[str, int, int], None]
 
 
@@ -54,8 +56,26 @@ class Engine:
         self._stack.callback(self.store.close)
         self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
         self._open_accounts()
+        await self._remember_addresses()
         if drive:
             self._start_scheduler()
+            self._tasks.start_soon(self._watch_addresses)
+
+    async def note_account(self, name: str) -> None:
+        """Note an account at an address, so that every broker on this store can go on with its jobs."""
+        if "@" in name:
+            await blocking(self.store.put_document, _ACCOUNTS, name, {})
+            self._settings.remember(name)
+
+    async def _watch_addresses(self) -> None:
+        with self._driving:
+            while True:
+                await sleep(_LOOK_S)
+                await self._remember_addresses()
+
+    async def _remember_addresses(self) -> None:
+        for name in await blocking(self.store.documents, _ACCOUNTS):
+            self._settings.remember(name)
 
     def poke(self) -> None:
         """Tell the scheduler, if there is one, that there is something to do."""

@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     defaults: Defaults = Defaults()
     providers: dict[str, Account] = Field(default_factory=dict[str, Account])
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+    _at_address: dict[str, None] = PrivateAttr(default_factory=dict[str, None])
 
     @classmethod
     def settings_customise_sources(
@@ -182,11 +183,22 @@ class Settings(BaseSettings):
         return self.catalog or (mine if mine.is_file() else None)
 
     def account_names(self) -> tuple[str, ...]:
-        """Return the built-in and the named accounts."""
-        return tuple(dict.fromkeys([*BUILTIN_KINDS, *self.providers]))
+        """Return the built-in and the named accounts, and those at an address that were used."""
+        return tuple(dict.fromkeys([*BUILTIN_KINDS, *self.providers, *self._at_address]))
+
+    def remember(self, name: str) -> None:
+        """Count an account at an address (`openai@https://host/v1`) among the names.
+
+        Args:
+            name: The account.
+        """
+        self._at_address.setdefault(name)
 
     def account(self, name: str) -> Account:
         """Return one account.
+
+        `NAME@URL` is the account NAME, with its key, at another address: the name says where its jobs are, so that
+        they are found there again after a restart.
 
         Args:
             name: A name of `[providers.NAME]`, a built-in kind, or the name of an installed provider.
@@ -196,6 +208,9 @@ class Settings(BaseSettings):
         """
         if found := self.providers.get(name):
             return found
+        known, mark, address = name.partition("@")
+        if mark and address.startswith(("http://", "https://")):
+            return self.account(known).model_copy(update={"name": name, "base_url": address})
         if name in BUILTIN_KINDS or name in installed_kinds():
             return Account(kind=name, name=name)
         raise unknown_account(name, [*self.account_names(), *installed_kinds()])

@@ -150,6 +150,20 @@ def test_an_unknown_account_names_the_known_and_the_nearest(project: Path) -> No
     assert caught.value.fix == "did you mean openai?"
 
 
+def test_an_account_at_an_address_keeps_the_key(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_OPENAI_API_KEY", "sk-mine")
+    settings = load_settings()
+    found = settings.account("openai@http://127.0.0.1:8100/v1")
+    assert (found.kind, found.base_url) == ("openai", "http://127.0.0.1:8100/v1")
+    assert found.api_key is not None
+    assert found.api_key.get_secret_value() == "sk-mine"
+    assert found.name not in settings.account_names()
+    settings.remember(found.name)
+    assert found.name in settings.account_names()
+    with pytest.raises(UnknownNameError):
+        settings.account("opnai@http://127.0.0.1:8100/v1")
+
+
 def test_openai_variables_are_the_weakest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "theirs")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://theirs.example/v1")
