@@ -94,6 +94,12 @@ def _disk(error: BaseException) -> dict[str, str] | None:
     return None
 
 
+def _disk_of_safetensors(error: BaseException) -> dict[str, str] | None:
+    if any(f"os error {number}" in str(error) for number in _DISK_ERRNOS):
+        return _as("disk", f"cannot write: {error}", "free some space and try again")
+    return None
+
+
 def _import(error: BaseException) -> dict[str, str] | None:
     name = str(getattr(error, "name", "") or "").split(".")[0]
     if name == "broker":
@@ -135,4 +141,5 @@ _READERS: list[tuple[set[str], Callable[[BaseException], dict[str, str] | None]]
     ({"RepositoryNotFoundError", "RevisionNotFoundError"}, _unknown),
     ({"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}, _offline),
     ({"OSError"}, _disk),
+    ({"SafetensorError"}, _disk_of_safetensors),
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.providers.contract import CompletionRequest, ProviderContext
 
 _RESTARTS = 2
-_DEFAULT_BATCH = 16
+_DEFAULT_BATCH = 32
 _Item = Answer | BrokerError
 
 

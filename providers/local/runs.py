@@ -42,6 +42,7 @@ class Runs:
         self._root = context.data_dir / context.name / "runs"
         self._active: dict[str, Stopper] = {}
         self._ended: dict[str, anyio.Event] = {}
+        self._again: set[str] = set()
         self._unwritten: dict[str, dict[str, str]] = {}
 
     def folder(self, handle_id: str) -> RunFolder:
@@ -100,6 +101,9 @@ class Runs:
             return {**status, "state": "failed", "error": self._unwritten[handle_id]}
         if idle and status["state"] in ("queued", "running"):
             return {**status, "state": "interrupted"}
+        stopper = self._active.get(handle_id)
+        if stopper is not None and stopper.reason is None and status["state"] in ("paused", "interrupted"):
+            return {**status, "state": "queued"}  # told to go on; its process has not begun yet
         return status
 
     async def stop(self, handle_id: str, reason: Stop) -> None:
@@ -117,6 +121,7 @@ class Runs:
             if reason == "pause":
                 raise RefusedError("the run has ended; there is nothing to pause", where=handle_id)
         elif handle_id in self._active:
+            self._again.discard(handle_id)
             self._active[handle_id].stop(reason)
         elif run.busy():
             await blocking(run.set_wish, reason)
@@ -135,12 +140,22 @@ class Runs:
         run = self.folder(handle_id)
         if run.status()["state"] in ENDED:
             raise RefusedError(f"the run has ended ({run.status()['state']}); submit it again", where=handle_id)
-        if handle_id not in self._active and not run.busy():
-            await blocking(run.set_wish, None)
-            self.start(handle_id)
+        stopper = self._active.get(handle_id)
+        if stopper is not None:
+            if stopper.reason is not None:  # it is about to stop: go on as soon as it has
+                self._again.add(handle_id)
+            return
+        if run.busy() and run.status()["state"] in ("queued", "running"):
+            return
+        if run.wish() == "cancel":  # the process that should have seen it is gone
+            await blocking(run.set_status, "cancelled")
+            return
+        await blocking(run.set_wish, None)
+        self.start(handle_id)
 
     async def aclose(self) -> None:
         """Stop everything at its next step, saved."""
+        self._again.clear()
         for stopper in self._active.values():
             stopper.stop("shutdown")
         for event in list(self._ended.values()):
@@ -159,17 +174,21 @@ class Runs:
             lock.release()
             self._active.pop(handle_id, None)
             self._ended.pop(handle_id).set()
+        if handle_id in self._again and run.status()["state"] not in ENDED:
+            self._again.discard(handle_id)
+            await self.resume(handle_id)
 
     async def _call(self, handle_id: str, run: RunFolder) -> None:
+        stopper = self._active[handle_id]
         try:
             args = await blocking(self._arguments, handle_id)
-            result = await self._context.workers.call("train", args, stopper=self._active[handle_id])
-            if result["stopped"]:
-                await blocking(_settle, run, _STATES[result["stopped"]])
+            await self._context.workers.call("train", args, stopper=stopper)
         except WorkerError as error:
-            await blocking(_died if error.kind == "died" else _failed, run, error)
+            await blocking(note_death if error.kind == "died" else _failed, run, error)
         except BrokerError as error:
             await blocking(_failed, run, error)
+        if stopper.reason is not None:  # whatever came in between, the last word of a person counts
+            await blocking(_settle, run, _STATES[stopper.reason])
 
     def _arguments(self, handle_id: str) -> dict[str, Any]:
         spec = self.intent(handle_id).spec
@@ -210,7 +229,7 @@ def _write(run: RunFolder, intent: Intent) -> None:
 
 
 def _settle(run: RunFolder, state: str) -> None:
-    """Write the end of a run that was stopped before its process had begun with it."""
+    """Write the state that was asked for, where the process did not: it had not begun, had just stopped, or died."""
     if run.status()["state"] not in {*ENDED, state}:
         run.set_status(state)
 
@@ -221,7 +240,7 @@ def _failed(run: RunFolder, error: BrokerError) -> None:
         run.set_status("failed", error=_words(error, kind))
 
 
-def _died(run: RunFolder, error: WorkerError) -> None:
+def note_death(run: RunFolder, error: WorkerError) -> None:
     """Note that the process died. The run goes on from its last checkpoint, unless it dies at the same place again."""
     status = run.status()
     if status["state"] in ENDED:

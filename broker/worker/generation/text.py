@@ -23,17 +23,24 @@ class Writer:
         self._tokenizer = tokenizer
         self._stop = [text for text in stop if text]
         self._told = 0
+        self._text: str | None = ""
         self.ids: list[int] = []
-        self.text = ""
         self.stopped = False
+
+    @property
+    def text(self) -> str:
+        """Return the answer so far."""
+        if self._text is None:
+            self._text = str(self._tokenizer.decode(self.ids, skip_special_tokens=True))
+        return self._text
 
     def add(self, token: int) -> None:
         """Take the next token; sets `stopped` when a stop text is complete."""
         self.ids.append(token)
-        self.text = self._tokenizer.decode(self.ids, skip_special_tokens=True)
+        self._text = None  # decoded when somebody looks
         found = [place for place in (self.text.find(stop) for stop in self._stop) if place >= 0]
         if found:
-            self.text = self.text[: min(found)]
+            self._text = self.text[: min(found)]
             self.stopped = True
 
     def delta(self, *, last: bool = False) -> str:

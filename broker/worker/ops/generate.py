@@ -11,7 +11,7 @@ Arguments (JSON):
     {"id": "7", "messages": [{"role": "user", "content": "…"}], "tools": [...]?,
      "temperature": 0.0, "top_p": 1.0, "max_tokens": 256, "seed": 0, "stop": ["…"]}
   ],
-  "batch_size": 16,                      # rows made together
+  "batch_size": 32,                      # rows made together
   "stream_tokens": false,                # emit `delta` events
   "logprobs": null | 0..20               # log-probabilities of the tokens, with so many alternatives
 }
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from broker.worker.models import Base
     from broker.worker.session import Session
 
-_BATCH = 16
+_BATCH = 32
 
 
 def generate(args: dict[str, Any], session: Session) -> dict[str, Any]:

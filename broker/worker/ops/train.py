@@ -8,14 +8,17 @@ rows; `validation` may be null), `method` (`sft`, `dpo`), `parameters` (see `bro
 Events, also written to the run's `events.jsonl`: `progress` (step, total_steps, loss, learning_rate, grad_norm,
 tokens_per_s, epoch, eta_s; with DPO reward_margin, reward_accuracy), `checkpoint` (step, model, loss), `log`.
 
-Result: `{"stopped": reason}` or `{"stopped": null, "adapter", "steps", "loss", "trained_tokens", "train_s", …}`. The
-run's `status.json` says the same to whoever looks.
+Result: `{"stopped": reason}` or `{"stopped": null, "adapter", "steps", "loss", "trained_tokens", "train_s", …}`; `loss`
+is the last epoch's mean. The run's `status.json` says the same to whoever looks.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from broker.worker.durable import new_folder, publish, sweep
 from broker.worker.faults import fault
@@ -107,6 +110,7 @@ def _train(args: dict[str, Any], run: RunFolder, session: Session) -> dict[str, 
     run.checkpoints.mkdir(exist_ok=True)
     base = base_for({**args, "precision": options.precision}, session.device_name)
     place = Place(args["seed"])
+    threads = torch.get_num_threads()
     peft = attach(base, options, seed=args["seed"], place=place)
     try:
         job, cut = _job(args, options, base, run, session)
@@ -119,6 +123,8 @@ def _train(args: dict[str, Any], run: RunFolder, session: Session) -> dict[str, 
     except BaseException:
         MODELS.clear()  # whatever went wrong, the next job gets a base that nobody has touched
         raise
+    finally:
+        torch.set_num_threads(threads)  # a resumed run may have changed it
     detach(base, peft)
     return result
 
@@ -148,6 +154,7 @@ def _result(trainer: Trainer, cut: int) -> dict[str, Any]:
         "steps": trainer.step,
         **tally.last,
         **tally.losses,
+        "loss": tally.losses[f"train_epoch_{trainer.job.order.epochs}"],
         "trained_tokens": tally.tokens,
         "train_s": round(tally.seconds, 3),
         "tokens_per_s": round(tally.tokens / tally.seconds, 1) if tally.seconds else 0.0,
@@ -160,8 +167,6 @@ def _result(trainer: Trainer, cut: int) -> dict[str, Any]:
 
 
 def _write_adapter(args: dict[str, Any], run: RunFolder, trainer: Trainer, result: dict[str, Any]) -> None:
-    folder = new_folder(run.adapter)
-    save_adapter(folder, trainer.peft)
     card = model_card(
         model=str(args["model"]),
         method=args["method"],
@@ -170,6 +175,12 @@ def _write_adapter(args: dict[str, Any], run: RunFolder, trainer: Trainer, resul
         data=args["data"],
         result={name: value for name, value in result.items() if name != "stopped"},
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    publish(folder, run.adapter)
+    folder = new_folder(run.adapter)
+    try:
+        save_adapter(folder, trainer.peft)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        publish(folder, run.adapter)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     result["adapter"] = str(run.adapter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import shutil
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ def save_adapter(folder: Path, peft: PeftModel) -> None:
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(peft).items()}
     safetensors: Any = importlib.import_module("safetensors.torch")
-    safetensors.save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
+    # To bytes first: a full disk is then an OSError like any other, not an error of the library's own kind.
+    (folder / WEIGHTS).write_bytes(safetensors.save(tensors, metadata={"format": "pt"}))
     config: Any = peft.peft_config["default"]
     inference, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))
@@ -73,7 +75,7 @@ def save(folder: Path, trained: Trained, meta: Mapping[str, Any]) -> Path:
     temporary = new_folder(final)
     try:
         save_adapter(temporary, trained.peft)
-        torch.save(_state(trained), temporary / _STATE)
+        (temporary / _STATE).write_bytes(_packed(_state(trained)))
         hashes = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
         (temporary / CHECKPOINT_META).write_text(json.dumps({**meta, "sha256": hashes}, indent=2), encoding="utf-8")
         publish(temporary, final)
@@ -150,6 +152,12 @@ def _state(trained: Trained) -> dict[str, Any]:
         "rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+
+
+def _packed(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def _whole(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +59,17 @@ class Tally:
     Attributes:
         tokens: Tokens trained on, padding left out.
         seconds: Time spent in steps.
-        losses: Loss of the last step of each epoch's end, and of validation where there is one.
+        losses: Mean loss of each epoch, and of validation where there is one.
+        epoch_sum: Loss of the present epoch's steps so far, as a sum.
+        epoch_total: What that sum is to be divided by.
         last: The last step's measures.
     """
 
     tokens: int = 0
     seconds: float = 0.0
     losses: dict[str, float] = field(default_factory=dict[str, float])
+    epoch_sum: float = 0.0
+    epoch_total: float = 0.0
     last: dict[str, float] = field(default_factory=dict[str, float])
 
 
@@ -149,6 +153,9 @@ class Trainer:
         self.tally.tokens += tokens
         self.tally.seconds += seconds
         self.tally.last = {"loss": loss, **measures}
+        total = self.objective.total(samples)
+        self.tally.epoch_sum += loss * total
+        self.tally.epoch_total += total
         self._tell(rate=rate, norm=norm, tokens_per_s=tokens / seconds)
 
     def _tell(self, *, rate: float, norm: float, tokens_per_s: float) -> None:
@@ -229,7 +236,8 @@ class Trainer:
         )
 
     def _end_epoch(self, epoch: int) -> None:
-        self.tally.losses[f"train_epoch_{epoch}"] = self.tally.last["loss"]
+        self.tally.losses[f"train_epoch_{epoch}"] = self.tally.epoch_sum / self.tally.epoch_total
+        self.tally.epoch_sum = self.tally.epoch_total = 0.0
         if not self.job.validation:
             return
         loss = self._validation_loss()
@@ -255,12 +263,7 @@ class Trainer:
             "micro_batch": self.micro,
             "threads": torch.get_num_threads(),
             "metrics": {**self.tally.last, **self.tally.losses},
-            "tally": {
-                "tokens": self.tally.tokens,
-                "seconds": self.tally.seconds,
-                "losses": self.tally.losses,
-                "last": self.tally.last,
-            },
+            "tally": asdict(self.tally),
         }
         path = checkpoints.save(self.job.folder, self.state, meta)
         checkpoints.thin(self.job.folder)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.errors import RefusedError, WorkerError
 from broker.jobs.spec import Method
 from broker.providers.contract import CompletionRequest, RemoteState
+from broker.providers.local.runs import note_death
+from broker.worker.runfolder import RunFolder
 from tests.fakes.local_desk import Desk, open_desk
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ async def test_pause_resume_and_cancel(desk: Desk) -> None:
     await desk.provider.pause(handle)
     assert (await desk.until(handle)).state is RemoteState.PAUSED
     before = max(one.step for one in await desk.provider.checkpoints(handle))
-    await desk.provider.resume(handle)
+    await desk.provider.resume(handle)  # at once: its task may not have ended yet
     await desk.until_step(handle, before + 2)
     await desk.provider.cancel(handle)
     assert (await desk.until(handle, RemoteState.CANCELLED)).state is RemoteState.CANCELLED
@@ -98,3 +101,37 @@ async def test_dpo_by_the_provider(desk: Desk) -> None:
     handle = await desk.provider.submit(desk.intent(method=Method.DPO))
     status = await desk.until(handle)
     assert status.state is RemoteState.SUCCEEDED and 0 <= status.result["reward_accuracy"] <= 1
+
+
+async def test_a_run_that_dies_at_the_same_place_again_and_again_is_given_up(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    error = WorkerError("the torch process was ended by SIGKILL", kind="died", fix="smaller")
+    states: list[str] = []
+    run.set_status("running")
+    for checkpoint in ("step-000001", "step-000001", "step-000002", "step-000002", "step-000002"):
+        (run.checkpoints / checkpoint).mkdir(parents=True, exist_ok=True)
+        note_death(run, error)
+        states.append(run.status()["state"])
+    assert states == ["interrupted"] * 4 + ["failed"]
+    assert run.status()["error"]["fix"] == "smaller"
+
+
+async def test_a_cancel_that_a_dead_process_never_saw_still_counts(desk: Desk) -> None:
+    handle = await desk.provider.submit(desk.intent(parameters={"epochs": 300}))
+    await desk.until_step(handle, 2)
+    await desk.provider.pause(handle)
+    await desk.until(handle)
+    desk.provider.runs.folder(handle.id).set_wish("cancel")
+    await desk.provider.resume(handle)
+    assert (await desk.until(handle, RemoteState.CANCELLED)).raw == "cancelled"
+
+
+async def test_a_wish_of_another_broker_reaches_the_run(desk: Desk) -> None:
+    handle = await desk.provider.submit(desk.intent(parameters={"epochs": 300}))
+    await desk.until_step(handle, 2)
+    desk.provider.runs.folder(handle.id).set_wish("pause")  # as another broker's provider does
+    assert (await desk.until(handle)).state is RemoteState.PAUSED
+    await desk.provider.cancel(handle)
+    assert (await desk.look(handle)).state is RemoteState.CANCELLED
+    with pytest.raises(RefusedError):
+        await desk.provider.pause(handle)

@@ -97,3 +97,20 @@ def test_perplexity_of_what_was_learnt_falls(train_args: Make) -> None:
 def test_a_folder_without_an_adapter_is_named(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="no adapter here"):
         texts(str(tiny), str(tmp_path))
+
+
+def test_embedding_is_normalized_and_in_order(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    from broker.worker.ops.embed import embed
+    from tests.fakes.tiny_model import make_tokenizer
+
+    folder = str(tmp_path / "encoder")
+    SentenceTransformer(modules=[StaticEmbedding(make_tokenizer(None), embedding_dim=8)], device="cpu").save(folder)
+    texts = ["a long text about apples", "b", "a long text about apples"]
+    result = embed({"model": folder, "texts": texts}, Session(device="cpu"))
+    vectors = torch.tensor(result["vectors"])
+    assert vectors.shape == (3, 8) and result["dimension"] == 8
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-5)
+    assert torch.equal(vectors[0], vectors[2]) and result["version"].startswith("sentence-transformers ")

@@ -39,6 +39,10 @@ def long(train_args: Make, name: str) -> dict[str, Any]:
     return train_args(name, parameters={"epochs": 2000, "checkpoint_steps": 0})
 
 
+def half_done(args: dict[str, Any]) -> list[Path]:
+    return [path for pattern in (".new-*", "step-*") for path in Path(args["run"]).rglob(pattern)]
+
+
 def state(args: dict[str, Any]) -> str:
     return str(json.loads((Path(args["run"]) / "status.json").read_text())["state"])
 
@@ -172,5 +176,39 @@ def _bare_python(folder: Path) -> str:
     """Return an interpreter that sees no installed package."""
     script = folder / "python"
     script.write_text(f'#!/bin/sh\nexec "{Path(sys.executable).resolve()}" -S "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+async def test_a_full_disk_is_told_and_nothing_half_done_is_left(tmp_path: Path, train_args: Make) -> None:
+    args = train_args("full")
+    async with anyio.create_task_group() as tasks:
+        pool = WorkerPool(tmp_path, tasks, python=_limited_python(tmp_path), lock_dir=tmp_path, device="cpu")
+        with pytest.raises(WorkerError) as caught:
+            await pool.call("train", args)
+        await pool.aclose()
+        assert caught.value.kind == "disk" and "free some space" in caught.value.fix
+    assert state(args) == "failed"
+    assert half_done(args) == []
+
+
+async def test_a_hub_model_without_network_names_the_offline_one(tmp_path: Path) -> None:
+    async with anyio.create_task_group() as tasks:
+        env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+        pool = WorkerPool(tmp_path, tasks, env=env, lock_dir=tmp_path, device="cpu")
+        found: dict[str, WorkerError] = {}
+        for op, more in (("generate", {"requests": []}), ("embed", {"texts": ["x"]})):
+            with pytest.raises(WorkerError) as caught:
+                await pool.call(op, {"model": "nobody/nothing", **more})
+            found[op] = caught.value
+        await pool.aclose()
+        assert {error.kind for error in found.values()} == {"offline"}
+        assert "--model sandbox" in found["generate"].fix
+
+
+def _limited_python(folder: Path) -> str:
+    """Return an interpreter that may write files of 20 KB at most."""
+    script = folder / "limited"
+    script.write_text(f'#!/bin/sh\nulimit -f 40\nexec "{sys.executable}" "$@"\n')  # blocks of 512 bytes
     script.chmod(0o755)
     return str(script)
