@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import click
 import typer
 
-from broker.cli import jobs, models, results, serve, setup, submit
-from broker.cli.context import STATE
-from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED, EXIT_USAGE, BrokerError
+from broker.cli import control, jobs, models, results, serve, setup, submit
+from broker.cli.context import STATE, StoppedError
+from broker.cli.output import OUT, silence
+from broker.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, BrokerError, StoreError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EPILOG = """Exit codes: 0 done · 1 a job failed · 2 wrong usage or bad input · 3 a provider failed ·
-4 a job is lost and a person must decide · 5 over budget · 6 the store or the disk failed · 130 stopped by Ctrl-C."""
+EPILOG = """[bold]Exit codes[/bold]
+
+0 done · 1 a job failed · 2 wrong usage or bad input · 3 a provider failed · 4 a job is lost and a person must decide ·
+5 over budget · 6 the store or the disk failed · 130 stopped by you"""
+
+# The root of click's errors. Newer typers carry a click of their own, so it is found by way of one that typer exports.
+_CLICK_ERROR = cast(
+    "type[Exception]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+)
+
+
+class Color(StrEnum):
+    """When to use colors."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
 
 app = typer.Typer(
     name="broker",
     help="Fine-tune anywhere, judge every model on the same validation set.",
     epilog=EPILOG,
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -35,34 +51,35 @@ def _version(value: bool) -> None:
     if value:
         from broker import __version__
 
-        OUT.console.print(f"finetune-broker {__version__}", highlight=False)
+        OUT.data({"version": __version__}) if OUT.json else OUT.say(f"finetune-broker {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    json: Annotated[bool, typer.Option("--json", help="Print results as JSON; the same after any command.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Results as JSON; understood after any command too.")] = False,
     config: Annotated[
         Path | None, typer.Option(help="Settings file in place of the project's broker.toml.", show_default=False)
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of jobs, answers and adapters.", show_default=False)
     ] = None,
-    color: Annotated[str, typer.Option(help="auto, always or never; NO_COLOR is obeyed.")] = "auto",
+    color: Annotated[Color | None, typer.Option(help="Use colors; NO_COLOR is obeyed.", show_default="auto")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Fine-tune anywhere, judge every model on the same validation set.
 
-    Begin with `broker demo` (offline, under three minutes), then `broker submit --help`.
+    Begin with [bold]broker demo[/bold] (offline, under three minutes), then [bold]broker submit --help[/bold].
     """
     del version
     OUT.json = OUT.json or json
-    OUT.color = color
+    STATE.color = color
+    OUT.color = color or Color.AUTO
     STATE.config = config
     STATE.overrides = {"data_dir": data_dir} if data_dir is not None else {}
 
 
-for module in (submit, serve, jobs, results, models, setup):
+for module in (submit, serve, jobs, control, results, models, setup):
     module.add_commands(app)
 
 
@@ -75,30 +92,47 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    # `--json` is understood anywhere on the line, so that it can be added to the end of any command.
-    given = list(arguments)
-    if "--json" in given:
-        OUT.json = True
-        given = [argument for argument in given if argument != "--json"]
+    code = _run(_without_json(arguments) or ["--help"])
     try:
-        result: Any = typer.main.get_command(app).main(args=given, prog_name="broker", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+    return code
+
+
+def _without_json(arguments: Sequence[str]) -> list[str]:
+    """Take `--json` from anywhere on the line, so that it can be added to the end of any command."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    OUT.json = "--json" in arguments[:end]
+    return [argument for argument in arguments[:end] if argument != "--json"] + list(arguments[end:])
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result: Any = typer.main.get_command(app).main(args=arguments, prog_name="broker", standalone_mode=False)
     except BrokerError as error:
         OUT.error(error)
         return error.exit_code
-    except click.exceptions.Abort:
-        return EXIT_INTERRUPTED
-    except click.ClickException as error:
+    except _CLICK_ERROR as error:
         return _usage(error)
-    except KeyboardInterrupt:
+    except StoppedError:
+        OUT.note("stopped")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return 0
-    return result if isinstance(result, int) else 0
+    except (typer.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except SystemExit:  # rich leaves so when whoever read the help went away
+        return EXIT_OK
+    except OSError as error:
+        OUT.error(StoreError(error.strerror or str(error), where=str(error.filename or "")))
+        silence(sys.stdout)
+        return StoreError.exit_code
+    return result if isinstance(result, int) else EXIT_OK
 
 
-def _usage(error: click.ClickException) -> int:
+def _usage(error: Any) -> int:
     if OUT.json:
-        OUT.error(BrokerError(error.format_message(), fix="broker --help"))
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "broker"
+        OUT.error(UserError(error.format_message(), fix=f"{command} --help"))
     else:
         error.show()
     return EXIT_USAGE

@@ -29,5 +29,5 @@ def start_background() -> int:
             stderr=log,
             start_new_session=True,
         )
-    OUT.notes.print(f"background broker: process {process.pid}, log {folder / 'broker.log'}", highlight=False)
+    OUT.note(f"background broker: process {process.pid}, log {folder / 'broker.log'}")
     return process.pid

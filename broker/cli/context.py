@@ -7,13 +7,13 @@ import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED
+from broker.errors import EXIT_INTERRUPTED, BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
 
     from broker.api import Broker
     from broker.jobs.store.protocol import Store
@@ -29,10 +29,12 @@ class State:
     Attributes:
         config: Settings file in place of the project's.
         overrides: Settings by name.
+        color: When to use colors, if it was said.
     """
 
     config: Path | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict[str, Any])
+    color: str | None = None
 
 
 STATE = State()
@@ -47,13 +49,14 @@ def settings() -> Settings:
     from broker.settings import load_settings
 
     loaded = load_settings(config=STATE.config, overrides=STATE.overrides)
+    OUT.color = STATE.color or loaded.color
     for warning in loaded.warnings:
-        OUT.notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+        OUT.warn(warning)
     return loaded
 
 
 @contextmanager
-def store() -> Iterator[Store]:
+def store() -> Generator[Store]:
     """Open the store for a quick look, without an event loop and without the other settings."""
     from broker.jobs.store import open_store
     from broker.settings import locate
@@ -114,7 +117,7 @@ async def _listen(scope: Any) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             break
-    OUT.notes.print("\nstopping: local work goes to its next checkpoint (Ctrl-C again stops at once)")
+    OUT.note("\nstopping: local work goes to its next checkpoint (Ctrl-C again stops at once)")
     # The loop's own handlers are gone now: the next signal ends the process, whatever it is doing.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_now)
@@ -126,7 +129,16 @@ def _exit_now(_number: int, _frame: object) -> None:
 
 
 def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    """Return the one error of a group, or the first of several that are all meant for people, else the group."""
+    errors = list(_leaves(group))
+    plain = len(errors) == 1 or all(isinstance(error, BrokerError) for error in errors)
+    return errors[0] if plain else group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the errors of groups within groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(cast("BaseExceptionGroup[BaseException]", error))
+        else:
+            yield error

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from broker.cli import context
 from broker.cli.follow import Steps, follow
+from broker.cli.outcome import tell_failures
 from broker.cli.output import OUT
 from broker.cli.results import show_table
-from broker.cli.submit import tell_failures
 from broker.cli.words import spell_seconds
 from broker.errors import EXIT_INTERRUPTED, BrokerError
 

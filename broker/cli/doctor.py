@@ -124,12 +124,14 @@ def _device(settings: Settings) -> list[Finding]:
     from broker.worker.pool import WorkerPool
 
     async def ask() -> dict[str, Any]:
+        found: dict[str, Any] = {}
         async with anyio.create_task_group() as tasks:
             pool = WorkerPool(settings.data_dir, tasks, device=settings.device)
             try:
-                return await pool.call("describe", {}, lane="doctor")
+                found = await pool.call("describe", {}, lane="doctor")
             finally:
                 await pool.aclose()
+        return found
 
     try:
         found = anyio.run(ask)

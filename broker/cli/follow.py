@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from broker.cli.output import OUT
-from broker.cli.words import STATE_STYLE, job_title
-from broker.jobs.records import Event, EventKind, Job
+from broker.cli.words import STATE_STYLE, job_data, job_title
+from broker.jobs.records import EventKind
 from broker.jobs.states import TERMINAL, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.progress import TaskID
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from broker.api import Broker
+    from broker.jobs.records import Event, Job
+
+# A terminal with fewer columns gets no bars: the words say more.
+_NARROW = 70
 
 
 async def follow(broker: Broker, jobs: Sequence[Job], *, after: int = 0) -> list[Job]:
@@ -31,11 +34,39 @@ async def follow(broker: Broker, jobs: Sequence[Job], *, after: int = 0) -> list
         The jobs as they are then.
     """
     ids = [job.id for job in jobs]
-    view = _Bars(jobs) if OUT.notes.is_terminal and not OUT.json else _Lines(jobs)
-    with view:
+    with view_of(jobs) as view:
         async for event in broker.watch(ids, after=after):
             view.show(event)
     return [await broker.job(job_id) for job_id in ids]
+
+
+class View(Protocol):
+    """Something that shows events."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal to others."""
+
+    def add(self, job: Job) -> None:
+        """Show this job too."""
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+
+
+def view_of(jobs: Sequence[Job]) -> View:
+    """Return what suits the terminal.
+
+    Args:
+        jobs: The jobs to show.
+    """
+    view: View = _Bars(OUT.notes) if OUT.notes.is_terminal and not OUT.json else _Lines()
+    for job in jobs:
+        view.add(job)
+    return view
 
 
 class Steps:
@@ -45,6 +76,7 @@ class Steps:
         """Begin without steps."""
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._told: set[str] = set()
 
     def report(self, text: str, done: int, total: int) -> None:
         """Show that a step is so far.
@@ -54,13 +86,14 @@ class Steps:
             done: How much of it.
             total: How much there is.
         """
-        if OUT.json or not OUT.notes.is_terminal:
-            if text not in self._tasks:
-                self._tasks[text] = -1  # type: ignore[assignment]
-                OUT.notes.print(f"{text} …", highlight=False)
+        console = OUT.notes
+        if OUT.json or not console.is_terminal:
+            if text not in self._told:
+                self._told.add(text)
+                OUT.note(f"{text} …")
             return
         if self._progress is None:
-            self._progress = _progress()
+            self._progress = _progress(console)
             self._progress.start()
         if text not in self._tasks:
             self._tasks[text] = self._progress.add_task(text, total=total, info="")
@@ -77,16 +110,19 @@ class Steps:
 
 
 class _Bars:
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._progress = _progress()
-        self._tasks = {job.id: self._progress.add_task(job_title(job), total=None, info="queued") for job in jobs}
+    def __init__(self, console: Console) -> None:
+        self._progress = _progress(console)
+        self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def add(self, job: Job) -> None:
+        self._tasks[job.id] = self._progress.add_task(job_title(job_data(job)), total=None, info=_styled(job.state))
 
     def show(self, event: Event) -> None:
         task = self._tasks.get(event.job_id)
@@ -94,21 +130,18 @@ class _Bars:
             return
         if event.kind is EventKind.PROGRESS:
             done, total, info = progress_words(event.data)
-            self._progress.update(task, completed=done, total=total, info=info)
+            self._progress.update(task, completed=done, total=total or None, info=info)
         elif event.kind is EventKind.STATE:
-            self._state(task, event)
+            self._state(task, State(event.data["to"]))
         elif event.kind is EventKind.LOG:
             self._progress.console.print(f"  {event.job_id}: {event.data.get('message', '')}", markup=False)
 
-    def _state(self, task: TaskID, event: Event) -> None:
-        state = State(event.data["to"])
-        info = f"[{STATE_STYLE[state]}]{state}[/]"
+    def _state(self, task: TaskID, state: State) -> None:
         bar = next(item for item in self._progress.tasks if item.id == task)
         if state is State.SUCCEEDED:
             total = bar.total or 1
-            self._progress.update(task, completed=total, total=total, info=info)
-        else:
-            self._progress.update(task, info=info)
+            self._progress.update(task, completed=total, total=total)
+        self._progress.update(task, info=_styled(state))
         if state in TERMINAL:
             self._progress.stop_task(task)
 
@@ -116,15 +149,18 @@ class _Bars:
 class _Lines:
     """For logs and pipes: a line for each change of state, and now and then one for progress."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._titles = {job.id: job_title(job) for job in jobs}
+    def __init__(self) -> None:
+        self._titles: dict[str, str] = {}
         self._last: dict[str, int] = {}
 
-    def __enter__(self) -> _Lines:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def add(self, job: Job) -> None:
+        self._titles[job.id] = f"{job.id} {job_title(job_data(job))}"
 
     def show(self, event: Event) -> None:
         if event.job_id not in self._titles:
@@ -145,7 +181,7 @@ class _Lines:
             self._say(event, f"{done}/{total} {info}")
 
     def _say(self, event: Event, text: str) -> None:
-        OUT.notes.print(f"{event.at:%H:%M:%S} {self._titles[event.job_id]}: {text}", markup=False, highlight=False)
+        OUT.note(f"{event.at.astimezone():%H:%M:%S} {self._titles[event.job_id]}: {text}")
 
 
 def progress_words(data: Mapping[str, Any]) -> tuple[int, int, str]:
@@ -160,14 +196,21 @@ def progress_words(data: Mapping[str, Any]) -> tuple[int, int, str]:
 _SHOWN = {"loss": "loss", "learning_rate": "lr", "tokens_per_s": "tokens/s"}
 
 
-def _progress() -> Progress:
+def _styled(state: State) -> str:
+    return f"[{STATE_STYLE[state]}]{state}[/]"
+
+
+def _progress(console: Console) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    what = TextColumn(
+        "{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")
+    )
+    info = TextColumn("{task.fields[info]}", table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis"))
+    if console.width < _NARROW:
+        return Progress(what, info, console=console, expand=True)
+    bar = BarColumn(bar_width=None, table_column=Column(ratio=2))
     return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[info]}"),
-        TimeElapsedColumn(),
-        console=OUT.notes,
-        expand=True,
+        SpinnerColumn(), what, bar, MofNCompleteColumn(), info, TimeElapsedColumn(), console=console, expand=True
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from broker.errors import Problem, SpecError
 
@@ -71,5 +71,5 @@ def parse_value(text: str) -> ParameterValue:
     except ValueError:
         return text
     if isinstance(value, list):
-        return tuple(str(item) for item in value)
+        return tuple(str(item) for item in cast("list[object]", value))
     return value if isinstance(value, bool | int | float | str) else text

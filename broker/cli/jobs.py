@@ -1,42 +1,31 @@
-"""Looking at jobs and telling them what to do."""
+"""Looking at jobs: the list, one of them, its history. Begins fast and drives nothing."""
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from broker.cli import context
+from broker.cli.completion import complete_experiment, complete_job, complete_provider, complete_state
 from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
+from broker.errors import EXIT_OK, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from broker.api import Broker
-    from broker.jobs.records import Event, Job
+    from rich.table import Table
+
+    from broker.cli.glance import Listing
+    from broker.jobs.records import Event
     from broker.jobs.states import State
     from broker.jobs.store.protocol import Store
 
-JobArgument = Annotated[str, typer.Argument(help="Id of a job, or the beginning of one.", metavar="JOB")]
+JobArgument = Annotated[
+    str, typer.Argument(help="Id of a job, or the beginning of one.", metavar="JOB", autocompletion=complete_job)
+]
 
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    panel = "Jobs"
-    app.command(name="jobs", help=_JOBS_HELP, rich_help_panel=panel)(list_jobs)
-    app.command(help="Everything about one job.\n\nExample: broker status tune-k3f9", rich_help_panel=panel)(status)
-    app.command(help=_WATCH_HELP, rich_help_panel=panel)(watch)
-    app.command(help="What happened to a job.\n\nExample: broker logs tune-k3f9 -f", rich_help_panel=panel)(logs)
-    app.command(help="End a job.\n\nExample: broker cancel tune-k3f9", rich_help_panel=panel)(cancel)
-    app.command(help="Let a job rest.\n\nExample: broker pause tune-k3f9", rich_help_panel=panel)(pause)
-    app.command(help=_RESUME_HELP, rich_help_panel=panel)(resume)
-    app.command(help=_ADOPT_HELP, rich_help_panel=panel)(adopt)
-    app.command(help="Drive the jobs of the store until none is left.", rich_help_panel=panel)(work)
-
-
-_JOBS_HELP = """The newest jobs.
+_JOBS_HELP = """List the newest jobs.
 
 [bold]Examples[/bold]
 
@@ -46,64 +35,90 @@ _JOBS_HELP = """The newest jobs.
 
   broker jobs --experiment tone --json
 """
-_WATCH_HELP = """Follow jobs until they rest, and drive them meanwhile.
+_STATUS_HELP = """Show everything about one job.
 
 [bold]Examples[/bold]
 
-  broker watch
+  broker status tune-k3f9
 
-  broker watch tune-k3f9
-
-  broker watch --experiment tone
+  broker status tune-k3f9 --json
 """
-_RESUME_HELP = """Go on: with a paused job, with a failed, cancelled or lost one (a new attempt), or with all unfinished ones.
+_LOGS_HELP = """Show what happened to a job.
 
 [bold]Examples[/bold]
 
-  broker resume
+  broker logs tune-k3f9
 
-  broker resume tune-k3f9
+  broker logs tune-k3f9 --follow
+
+With --json: a list, or with --follow one object a line.
 """
-_ADOPT_HELP = """Take over a job that exists at a provider: one made elsewhere, or the remains of a lost one.
+# What a terminal with too few columns goes without, first to last.
+_DISPENSABLE = ("asked", "time", "cost", "experiment")
+_NARROW = 50
+_LOOK_S = 0.5
 
-[bold]Examples[/bold]
 
-  broker adopt ftjob-abc123
-
-  broker adopt ftjob-abc123 --provider azure --validation val.jsonl
-
-  broker adopt ftjob-abc123 --job tune-k3f9
-"""
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    panel = "Jobs"
+    app.command(name="jobs", help=_JOBS_HELP, rich_help_panel=panel)(list_jobs)
+    app.command(help=_STATUS_HELP, rich_help_panel=panel)(status)
+    app.command(help=_LOGS_HELP, rich_help_panel=panel)(logs)
 
 
 def list_jobs(
-    state: Annotated[list[str] | None, typer.Option(help="Only jobs in this state; several times.")] = None,
-    experiment: Annotated[str | None, typer.Option(help="Only jobs of this experiment.")] = None,
-    provider: Annotated[list[str] | None, typer.Option(help="Only jobs of this account.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only jobs in this state; several times.", autocompletion=complete_state)
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Only jobs of this experiment.", autocompletion=complete_experiment)
+    ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="Only jobs of this account; several times.", autocompletion=complete_provider),
+    ] = None,
     limit: Annotated[int, typer.Option(help="So many at most.", min=1)] = 30,
     offset: Annotated[int, typer.Option(help="Leave out so many of the newest.", min=0)] = 0,
 ) -> int:
     """List the newest jobs."""
+    from broker.cli.glance import glance_jobs
+
+    states = _states(state or [])
+    filters: dict[str, Any] = {"experiment": experiment, "states": states, "providers": provider or []}
+    listing = glance_jobs(**filters, limit=limit, offset=offset)
+    if listing is None or (experiment is not None and not listing.counts):
+        listing = _read_jobs(**filters, limit=limit, offset=offset)
+    if OUT.json:
+        OUT.data(listing.jobs)
+        return EXIT_OK
+    if listing.jobs:
+        OUT.table(_jobs_table(listing.jobs, OUT.console.width if OUT.console.is_terminal else None))
+    words = ", ".join(f"{count} {name}" for name, count in listing.counts.items() if count)
+    total = sum(listing.counts.values())
+    OUT.note(f"{len(listing.jobs)} of {total} jobs: {words}" if total else "no jobs yet; broker submit --help")
+    return EXIT_OK
+
+
+def _read_jobs(
+    *, experiment: str | None, states: Sequence[State], providers: Sequence[str], limit: int, offset: int
+) -> Listing:
+    """Read jobs by way of the store, which knows every database and words the errors."""
+    from broker.cli.glance import Listing
     from broker.cli.words import job_data
 
     with context.store() as store:
+        if experiment is not None:
+            store.experiment(experiment)
         found = store.jobs(
             experiment=experiment,
-            states=_states(state) if state else None,
-            providers=provider or None,
+            states=states or None,
+            providers=providers or None,
             newest_first=True,
             limit=limit,
             offset=offset,
         )
-        counts = store.count_jobs(experiment=experiment)
-    if OUT.json:
-        OUT.data([job_data(job) for job in found])
-        return EXIT_OK
-    _print_jobs(found)
-    total = sum(counts.values())
-    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    OUT.notes.print(f"{len(found)} of {total} jobs" + (f": {words}" if words else ""), highlight=False)
-    return EXIT_OK
+        return Listing(jobs=[job_data(job) for job in found], counts=store.count_jobs(experiment=experiment))
 
 
 def _states(names: Sequence[str]) -> list[State]:
@@ -119,246 +134,162 @@ def _states(names: Sequence[str]) -> list[State]:
     return [State(name) for name in names]
 
 
-def _print_jobs(jobs: Iterable[Job]) -> None:
+def _jobs_table(jobs: Sequence[Mapping[str, Any]], width: int | None) -> Table:
+    """Return the table of jobs with as many columns as fit, but always an id that can be copied.
+
+    Args:
+        jobs: As plain data.
+        width: Of the terminal; None has room for everything.
+    """
+    columns = ["job", "state", "what", "experiment", "time", "cost", "asked"]
+    table = _drawn(jobs, columns)
+    for column in _DISPENSABLE:
+        if width is None or OUT.width_of(table) <= width:
+            return table
+        columns.remove(column)
+        table = _drawn(jobs, columns)
+    return table if width is None or width >= _NARROW else _drawn(jobs, ["job", "state"])
+
+
+def _drawn(jobs: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from broker.cli.words import STATE_STYLE, dollars, duration, job_title, since
+    from broker.cli.words import STATE_STYLE, cost_words, duration, job_title, since, state_words
 
-    table = Table("job", "state", "what", "experiment", "time", "cost", "asked", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        width = max(len(job["id"]) for job in jobs) if name == "job" else None
+        table.add_column(name, no_wrap=name != "what", overflow="fold", min_width=width)
     for job in jobs:
-        look = " (no answer)" if job.look is not None and not job.resting else ""
-        table.add_row(
-            job.id,
-            Text(job.state + look, style=STATE_STYLE[job.state]),
-            Text(job_title(job)),
-            Text(job.experiment),
-            duration(job),
-            dollars(job.cost_usd if job.cost_usd is not None else job.reserved_usd),
-            since(job.created_at),
-        )
-    OUT.console.print(table)
+        cells = {
+            "job": Text(job["id"]),
+            "state": Text(state_words(job), style=STATE_STYLE[job["state"]]),
+            "what": Text(job_title(job)),
+            "experiment": Text(job["experiment"]),
+            "time": Text(duration(job)),
+            "cost": Text(cost_words(job)),
+            "asked": Text(since(job["created_at"])),
+        }
+        table.add_row(*(cells[name] for name in columns))
+    return table
 
 
 def status(job: JobArgument) -> int:
     """Show everything about one job."""
-    from broker.cli.words import job_data
+    from broker.cli.glance import glance_job
 
-    with context.store() as store:
-        found = store.job(job)
-        intents = store.intents(found.id)
+    found = glance_job(job) or _read_job(job)
     if OUT.json:
-        sends = [{"key": intent.key, "attempt": intent.attempt, "sends": intent.sends} for intent in intents]
-        OUT.data({**job_data(found), "intents": sends})
-        return EXIT_OK
-    _print_status(found)
+        OUT.data(found)
+    else:
+        _print_status(found)
     return EXIT_OK
 
 
-def _print_status(job: Job) -> None:
+def _read_job(name: str) -> dict[str, Any]:
+    from broker.cli.words import job_data
+
+    with context.store() as store:
+        found = store.job(name)
+        intents = store.intents(found.id)
+    sends = [{"key": intent.key, "attempt": intent.attempt, "sends": intent.sends} for intent in intents]
+    return {**job_data(found), "intents": sends}
+
+
+def _print_status(job: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from broker.cli.words import STATE_STYLE, dollars, duration, job_title, since
+    from broker.cli.words import STATE_STYLE
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    rows: dict[str, Any] = {
-        "job": f"{job.id}  ({job_title(job)})",
-        "state": Text(job.state, style=STATE_STYLE[job.state]),
-        "experiment": job.experiment,
-        "provider": job.provider + (f", as {job.handle.id}" if job.handle else ""),
-        "provider says": job.remote_status,
-        "attempt": job.attempt if job.attempt > 1 else None,
-        "intent": job.intent_key,
-        "asked": since(job.created_at),
-        "time": duration(job),
-        "cost": f"{dollars(job.cost_usd)} (reserved {dollars(job.reserved_usd)})",
-        "model": (job.model.adapter or job.model.name) if job.model else None,
-        "waits for": ", ".join(job.depends_on) or None,
-        "wish": job.wish,
-        "result": ", ".join(f"{name} {_number(value)}" for name, value in job.result.items()) or None,
-    }
-    for name, value in rows.items():
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _status_rows(job).items():
+        style = STATE_STYLE[job["state"]] if name == "state" else ""
         if value is not None:
-            table.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(str(value)))
-    for title, failure in (("failure", job.failure), ("last look", job.look)):
+            table.add_row(Text(name, style="dim"), Text(str(value), style=style))
+    for title, failure in (("failure", job["failure"]), ("last look", job["look"])):
         if failure is not None:
-            table.add_row(Text(title, style="red"), Text(failure.message))
-            table.add_row(Text("fix", style="green"), Text(failure.fix or "–"))
-    OUT.console.print(table)
+            table.add_row(Text(title, style="red"), Text(failure["message"]))
+            if failure["fix"]:
+                table.add_row(Text("fix", style="green"), Text(failure["fix"]))
+    OUT.table(table)
 
 
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _status_rows(job: Mapping[str, Any]) -> dict[str, Any]:
+    from broker.cli.words import cost_words, duration, job_title, number, since, state_words
 
-
-def watch(
-    job: Annotated[list[str] | None, typer.Argument(help="Jobs; all unfinished ones when not given.")] = None,
-    experiment: Annotated[str | None, typer.Option(help="All jobs of this experiment.")] = None,
-) -> int:
-    """Follow jobs until they rest."""
-
-    async def work(broker: Broker) -> int:
-        from broker.cli.follow import follow
-        from broker.cli.results import show_table
-        from broker.cli.submit import tell_failures
-
-        jobs = await _chosen(broker, job, experiment)
-        if not jobs:
-            OUT.notes.print("no unfinished jobs; broker jobs lists the others")
-            return EXIT_OK
-        ended = await follow(broker, jobs)
-        for name in dict.fromkeys(found.experiment for found in ended):
-            show_table(await broker.results(name))
-        return tell_failures(ended)
-
-    return _gently(work)
-
-
-async def _chosen(broker: Broker, names: Sequence[str] | None, experiment: str | None) -> list[Job]:
-    if names:
-        return [await broker.job(name) for name in names]
-    if experiment is not None:
-        return await broker.jobs(experiment=(await broker.experiment(experiment)).name)
-    return [found for found in await broker.jobs() if not found.resting]
-
-
-def _gently(work: Any, *, drive: bool = True) -> int:
-    from broker.cli.follow import Steps
-
-    steps = Steps()
-    try:
-        code: int = context.run(work, drive=drive, report=steps.report)
-    except context.StoppedError:
-        OUT.notes.print("stopped; broker watch goes on")
-        return EXIT_INTERRUPTED
-    finally:
-        steps.close()
-    return code
+    spec, handle, model = job["spec"], job["handle"], job["model"]
+    data = spec.get("train") or spec.get("validation")
+    given: Mapping[str, Any] = spec.get("parameters") or {}
+    parameters = [f"{name}={value}" for name, value in given.items()]
+    numbers = [f"{name} {number(value)}" for name, value in job["result"].items() if value is not None]
+    return {
+        "job": job["id"],
+        "what": job_title(job),
+        "state": state_words(job),
+        "experiment": job["experiment"],
+        "provider": spec["provider"] + (f", as {handle['id']}" if handle else ""),
+        "provider says": job["remote_status"],
+        "data": f"{data['name']}, {data['rows']} rows" if data else None,
+        "parameters": ", ".join(parameters) or None,
+        "attempt": job["attempt"] if job["attempt"] > 1 else None,
+        "intent": job["intent_key"],
+        "asked": since(job["created_at"]),
+        "time": duration(job),
+        "cost": cost_words(job),
+        "model": (model["adapter"] or model["name"]) if model else None,
+        "waits for": ", ".join(job["depends_on"]) or None,
+        "result": ", ".join(numbers) or None,
+    }
 
 
 def logs(
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job rests.")] = False,
-    after: Annotated[int, typer.Option(help="Only events with a greater number.")] = 0,
+    after: Annotated[int, typer.Option(help="Only events with a greater number.", min=0)] = 0,
 ) -> int:
-    """Print what happened to a job."""
+    """Show what happened to a job."""
     import time
 
     with context.store() as store:
         job_id = store.job(job).id
+        if OUT.json and not follow:
+            OUT.data([_event_data(event) for event in _events(store, job_id, after)])
+            return EXIT_OK
         while True:
             resting = store.job(job_id).resting
-            after = _print_events(store, job_id, after)
+            for event in _events(store, job_id, after):
+                _print_event(event)
+                after = event.seq
             if not follow or resting:
                 return EXIT_OK
-            time.sleep(0.5)
+            time.sleep(_LOOK_S)
 
 
-def _print_events(store: Store, job_id: str, after: int) -> int:
+def _events(store: Store, job_id: str, after: int) -> list[Event]:
+    found: list[Event] = []
     while events := store.events(job_id, after=after, limit=1000):
-        for event in events:
-            _print_event(event)
+        found += events
         after = events[-1].seq
-    return after
+    return found
+
+
+def _event_data(event: Event) -> dict[str, Any]:
+    from broker.jobs.codec import dump
+
+    data: dict[str, Any] = dump(event)
+    return data
 
 
 def _print_event(event: Event) -> None:
-    import json
-    import sys
-
-    from rich.text import Text
+    from broker.cli.words import number
 
     if OUT.json:
-        from broker.jobs.codec import dump
-
-        sys.stdout.write(json.dumps(dump(event), ensure_ascii=False) + "\n")
+        OUT.line(_event_data(event))
         return
-    words = " ".join(f"{name}={_number(value)}" for name, value in event.data.items() if value is not None)
-    at = event.at.astimezone(UTC)
-    OUT.console.print(Text(f"{event.seq:>6} {at:%Y-%m-%d %H:%M:%S} {event.kind:<10} {words}"), soft_wrap=True)
-
-
-def _wish(job: str, method: str, said: str) -> int:
-    async def work(broker: Broker) -> Job:
-        record: Job = await getattr(broker, method)(job)
-        return record
-
-    from broker.cli.words import job_data
-
-    record = context.run(work, drive=False)
-    if OUT.json:
-        OUT.data(job_data(record))
-    elif record.terminal:
-        OUT.notes.print(f"{record.id} is {record.state} already", highlight=False)
-    else:
-        OUT.notes.print(f"{record.id}: {said}", highlight=False)
-    return EXIT_OK
-
-
-def cancel(job: JobArgument) -> int:
-    """Ask for the end of a job."""
-    return _wish(job, "cancel", "the end is asked for; whoever drives it acts on it (broker watch does)")
-
-
-def pause(job: JobArgument) -> int:
-    """Ask for a pause of a job."""
-    return _wish(job, "pause", "a pause is asked for; broker resume goes on")
-
-
-def resume(
-    job: Annotated[str | None, typer.Argument(help="A job; all unfinished ones when not given.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="A background broker goes on.")] = False,
-) -> int:
-    """Go on with a job, or with everything that is unfinished."""
-
-    async def ask(broker: Broker) -> Job:
-        assert job is not None
-        return await broker.resume(job)
-
-    found = [context.run(ask, drive=False).id] if job is not None else None
-    if detach:
-        from broker.cli.background import start_background
-
-        start_background()
-        return EXIT_OK
-    return watch(found, None)
-
-
-def adopt(
-    remote_id: Annotated[str, typer.Argument(help="The provider's own id, such as ftjob-….")],
-    provider: Annotated[str, typer.Option(help="The account it is in.")] = "openai",
-    job: Annotated[str | None, typer.Option(help="The lost job that it is.")] = None,
-    validation: Annotated[str | None, typer.Option(help="Judge its model on these rows.")] = None,
-    experiment: Annotated[str | None, typer.Option(help="Name of the experiment.")] = None,
-) -> int:
-    """Take over a job that exists at a provider."""
-    from broker.cli.words import job_data
-
-    async def work(broker: Broker) -> Job:
-        return await broker.adopt(provider, remote_id, job=job, validation=validation, experiment=experiment)
-
-    record = context.run(work, drive=False)
-    if OUT.json:
-        OUT.data(job_data(record))
-    else:
-        OUT.notes.print(f"{remote_id} is {record.id} now; broker watch {record.id} follows it", highlight=False)
-    return EXIT_OK
-
-
-def work(
-    forever: Annotated[bool, typer.Option("--forever", help="Wait for new jobs when none is left.")] = False,
-) -> int:
-    """Drive the jobs of the store."""
-
-    async def drive(broker: Broker) -> int:
-        import anyio
-
-        while True:
-            await broker.wait()
-            if not forever:
-                return EXIT_OK
-            await anyio.sleep(1.0)
-
-    return _gently(drive)
+    words = " ".join(f"{name}={number(value)}" for name, value in event.data.items() if value is not None)
+    OUT.say(f"{event.seq:>6} {event.at.astimezone():%Y-%m-%d %H:%M:%S} {event.kind:<10} {words}")

@@ -116,6 +116,8 @@ def _list() -> int:
     table = Table("experiment", "jobs", "validation", "made", box=box.SIMPLE_HEAD)
     for experiment in found:
         validation = (experiment.validation_sha256 or "–")[:12]
-        table.add_row(experiment.name, str(counts[experiment.name]), validation, since(experiment.created_at))
-    OUT.console.print(table)
+        table.add_row(
+            experiment.name, str(counts[experiment.name]), validation, since(experiment.created_at.isoformat())
+        )
+    OUT.table(table)
     return EXIT_OK

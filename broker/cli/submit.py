@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from broker.cli import context
+from broker.cli.completion import complete_experiment, complete_provider
 from broker.cli.hyperparameters import named_parameters, parse_settings
 from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, EXIT_LOST, EXIT_OK, UserError
-from broker.jobs.states import JobKind, State
+from broker.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
+from broker.jobs.states import JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +56,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def submit(
-    provider: Annotated[str | None, typer.Option(help="local, openai, … or an account of broker.toml.")] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(help="local, openai, … or an account of broker.toml.", autocompletion=complete_provider),
+    ] = None,
     train: Annotated[str | None, typer.Option(help="Training rows: a file, or hf:NAME[:split].")] = None,
     validation: Annotated[str | None, typer.Option(help="Validation rows: a file, or hf:NAME[:split].")] = None,
     model: Annotated[str | None, typer.Option(help="Base model; the account's default when not given.")] = None,
@@ -78,7 +82,9 @@ def submit(
     suffix: Annotated[str | None, typer.Option(help="Your words in the tuned model's name.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, sent along; several times.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other NAME=VALUE of the provider.")] = None,
-    experiment: Annotated[str | None, typer.Option(help="Name of the experiment.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Name of the experiment.", autocompletion=complete_experiment)
+    ] = None,
     label: Annotated[str, typer.Option(help="What the table calls the model.")] = "",
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
     metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, similarity, length, …")] = None,
@@ -182,47 +188,44 @@ def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_
     steps = Steps()
     started: list[Job] = []
 
-    async def work(broker: Broker) -> int:
+    async def work(broker: Broker) -> tuple[Plan, int]:
         plan = await broker.plan(request(broker))
         _show_plan(plan, dry_run=dry_run)
         if dry_run:
-            return EXIT_OK
+            return plan, EXIT_OK
         _confirm(plan, yes=yes)
         started.extend(await broker.start(plan))
         steps.close()
-        if detach:
-            return _detached(started)
-        return await _to_the_table(broker, plan, started)
+        return plan, EXIT_OK if detach else await _to_the_table(broker, plan, started)
 
     try:
-        code = context.run(work, drive=not dry_run and not detach, report=steps.report)
+        plan, code = context.run(work, drive=not dry_run and not detach, report=steps.report)
     except context.StoppedError:
-        steps.close()
         _how_to_come_back(started)
         return EXIT_INTERRUPTED
+    finally:
+        steps.close()
     if detach and not dry_run:
-        from broker.cli.background import start_background
-
-        start_background()
+        _detached(plan, started)
     return code
 
 
 def _show_plan(plan: Plan, *, dry_run: bool) -> None:
     from broker.cli.words import dollars
 
+    if not plan.jobs and not plan.reused:
+        raise UserError("this asks for nothing", fix="name jobs, or models with a validation set; see docs/recipes.md")
     for warning in plan.warnings:
-        OUT.notes.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
+        OUT.warn(warning)
     for job in plan.reused:
         if job.kind is JobKind.TUNE:
-            text = f"the same job exists: {job.id} ({job.state}); it is used (--again makes a new one)"
-            OUT.notes.print(text, highlight=False, markup=False)
+            OUT.note(f"the same job exists: {job.id} ({job.state}); it is used (--again makes a new one)")
     if dry_run and OUT.json:
         OUT.data(_plan_data(plan))
     elif dry_run:
         _print_plan(plan)
     elif plan.paid:
-        spread = f"{dollars(plan.low_usd)} to {dollars(plan.high_usd)}"
-        OUT.notes.print(f"estimated cost: {spread}", highlight=False)
+        OUT.note(f"estimated cost: {dollars(plan.low_usd)} to {dollars(plan.high_usd)}")
 
 
 def _print_plan(plan: Plan) -> None:
@@ -236,11 +239,10 @@ def _print_plan(plan: Plan) -> None:
         what = planned.job.label or str(getattr(spec, "model", None) or f"model of {getattr(spec, 'tune_job', '')}")
         low, high = dollars(planned.estimate.low_usd), dollars(planned.estimate.high_usd)
         table.add_row(str(planned.kind), spec.provider, what, low, high)
-    OUT.console.print(table)
-    basis = dict.fromkeys(line for planned in plan.jobs for line in planned.estimate.basis)
-    for line in basis:
-        OUT.console.print(f"  {line}", highlight=False, markup=False)
-    OUT.console.print(f"total: {dollars(plan.low_usd)} to {dollars(plan.high_usd)}; nothing was sent", highlight=False)
+    OUT.table(table)
+    for line in dict.fromkeys(line for planned in plan.jobs for line in planned.estimate.basis):
+        OUT.say(f"  {line}")
+    OUT.say(f"total: {dollars(plan.low_usd)} to {dollars(plan.high_usd)}; nothing was sent")
 
 
 def _plan_data(plan: Plan) -> dict[str, Any]:
@@ -264,54 +266,45 @@ def _confirm(plan: Plan, *, yes: bool) -> None:
 
     if not plan.paid or yes:
         return
-    if not sys.stdin.isatty():
+    if OUT.json or not sys.stdin.isatty():
         fix = "add --yes to spend without being asked, or --dry-run to see the plan"
         raise UserError(f"this costs up to {dollars(plan.high_usd)} and nobody can be asked here", fix=fix)
     if not typer.confirm(f"Spend up to {dollars(plan.high_usd)}?", err=True):
+        OUT.note("nothing was sent")
         raise typer.Abort
-
-
-def _detached(jobs: Sequence[Job]) -> int:
-    if OUT.json:
-        OUT.data({"jobs": [job.id for job in jobs], "experiment": jobs[0].experiment if jobs else None})
-    else:
-        for job in jobs:
-            OUT.console.print(job.id, highlight=False)
-        OUT.notes.print("a background broker goes on; broker watch shows it, broker results the table")
-    return EXIT_OK
 
 
 async def _to_the_table(broker: Broker, plan: Plan, jobs: Sequence[Job]) -> int:
     from broker.cli.follow import follow
-    from broker.cli.results import show_table
+    from broker.cli.outcome import show_outcome
 
+    OUT.note("  ".join(job.id for job in jobs if job.kind is JobKind.TUNE))
     ended = await follow(broker, jobs)
-    show_table(await broker.results(plan.experiment.name))
-    return tell_failures(ended)
+    also = {"experiment": plan.experiment.name, "warnings": [str(warning) for warning in plan.warnings]}
+    return show_outcome(ended, [await broker.results(plan.experiment.name)], also=also)
 
 
-def tell_failures(jobs: Sequence[Job]) -> int:
-    """Say why jobs did not succeed; return the exit code."""
+def _detached(plan: Plan, jobs: Sequence[Job]) -> None:
+    """Leave the jobs to a background broker and say which they are."""
+    from broker.cli.background import start_background
+
+    process = start_background()
+    name = plan.experiment.name
+    if OUT.json:
+        OUT.data({"experiment": name, "jobs": [job.id for job in jobs], "process": process})
+        return
     for job in jobs:
-        if job.failure is not None and job.state in (State.FAILED, State.LOST):
-            OUT.notes.print(f"{job.id} {job.state}: {job.failure.message}", style="red", highlight=False, markup=False)
-            if job.failure.fix:
-                OUT.notes.print(f"  fix: {job.failure.fix}", highlight=False, markup=False)
-    states = {job.state for job in jobs}
-    if State.LOST in states:
-        return EXIT_LOST
-    return EXIT_JOB_FAILED if states & {State.FAILED, State.CANCELLED} else EXIT_OK
+        OUT.say(job.id)
+    OUT.note(f"broker watch --experiment {name} follows them, broker results {name} shows the table")
 
 
 def _how_to_come_back(jobs: Sequence[Job]) -> None:
     if not jobs:
-        OUT.notes.print("stopped; nothing was started")
+        OUT.note("stopped; nothing was started")
         return
     experiment = jobs[0].experiment
-    OUT.notes.print(
-        f"stopped. Remote jobs go on at their provider; local ones wait at a checkpoint.\n"
+    OUT.note(
+        "stopped. Remote jobs go on at their provider; local ones wait at a checkpoint.\n"
         f"go on:  broker watch --experiment {experiment}\n"
-        f"table:  broker results {experiment}",
-        highlight=False,
-        markup=False,
+        f"table:  broker results {experiment}"
     )
