@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,11 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 patch.delenv(name)
         for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
-        yield
+        # The device lock lies in the temporary folder: one for each test process, so that they do not wait in a queue.
+        with tempfile.TemporaryDirectory(prefix="bt-") as folder:
+            patch.setenv("TMPDIR", folder)
+            patch.setattr(tempfile, "tempdir", folder)
+            yield
 
 
 def _sandbox(ensure_name: str) -> Path:
@@ -43,15 +48,18 @@ def _sandbox(ensure_name: str) -> Path:
     cache = Path(os.environ.get("BROKER_TEST_CACHE") or Path.home() / ".cache" / "finetune-broker-tests")
     ensure: Callable[[Path, WorkerPool], Awaitable[Path]] = getattr(making, ensure_name)
 
-    async def make() -> Path:
+    made: list[Path] = []
+
+    async def make() -> None:
         async with anyio.create_task_group() as tasks:
             workers = WorkerPool(cache, tasks)
             try:
-                return await ensure(cache, workers)
+                made.append(await ensure(cache, workers))
             finally:
                 await workers.aclose()
 
-    return anyio.run(make)
+    anyio.run(make)
+    return made[0]
 
 
 @pytest.hookimpl(wrapper=True)

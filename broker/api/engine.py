@@ -104,7 +104,8 @@ class Engine:
 
         settings = self._settings
         self.catalog = Catalog.load(settings.catalog_path)
-        self.workers = WorkerPool(settings.data_dir, self._tasks, device=settings.device)
+        token = {"HF_TOKEN": settings.hf_token.get_secret_value()} if settings.hf_token else {}
+        self.workers = WorkerPool(settings.data_dir, self._tasks, device=settings.device, env=token)
         self.accounts = Accounts(
             settings=settings,
             catalog=self.catalog,
