@@ -136,6 +136,14 @@ class LocalProvider:
         found = self.runs.find(intent)
         return Handle(provider=self.name, id=found) if found else None
 
+    async def recall(self, handle: Handle) -> TuneSpec | None:
+        """Return what a run of this data folder was asked for; None when it has no such run."""
+        return await blocking(self._recall, handle.id)
+
+    def _recall(self, handle_id: str) -> TuneSpec | None:
+        known = self.runs.folder(handle_id).root.is_dir()
+        return self.runs.intent(handle_id).spec if known else None
+
     async def poll(self, handles: Sequence[Handle]) -> Mapping[str, RemoteStatus]:
         """Read the statuses of runs."""
         return await blocking(self._statuses, [handle.id for handle in handles])
