@@ -45,6 +45,7 @@ class Engine:
         self._stack = AsyncExitStack()
         self._scheduler: Scheduler | None = None
         self._driving = CancelScope()
+        self._watching = CancelScope()
 
     async def open(self, *, drive: bool) -> None:
         """Open everything; with `drive`, begin to drive."""
@@ -68,7 +69,7 @@ class Engine:
             self._settings.remember(name)
 
     async def _watch_addresses(self) -> None:
-        with self._driving:
+        with self._watching:
             while True:
                 await sleep(_LOOK_S)
                 await self._remember_addresses()
@@ -89,6 +90,7 @@ class Engine:
         try:
             with CancelScope(shield=True):
                 self._driving.cancel()
+                self._watching.cancel()
                 await self.accounts.aclose()
                 await self.workers.aclose()
             if error is None:
