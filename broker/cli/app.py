@@ -11,16 +11,12 @@ import typer
 
 from broker.cli import control, jobs, models, results, serve, setup, submit
 from broker.cli.context import STATE, StoppedError
+from broker.cli.front import TITLE, FrontPage
 from broker.cli.output import OUT, silence
 from broker.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, BrokerError, StoreError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-EPILOG = """[bold]Exit codes[/bold]
-
-0 done · 1 a job failed · 2 wrong usage or bad input · 3 a provider failed · 4 a job is lost and a person must decide ·
-5 over budget · 6 the store or the disk failed · 130 stopped by you"""
 
 # The root of click's errors. Newer typers carry a click of their own, so it is found by way of one that typer exports.
 _CLICK_ERROR = cast(
@@ -38,8 +34,8 @@ class Color(StrEnum):
 
 app = typer.Typer(
     name="broker",
-    help="Fine-tune anywhere, judge every model on the same validation set.",
-    epilog=EPILOG,
+    cls=FrontPage,
+    help=TITLE,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -67,10 +63,7 @@ def options(
     color: Annotated[Color | None, typer.Option(help="Use colors; NO_COLOR is obeyed.", show_default="auto")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    """Fine-tune anywhere, judge every model on the same validation set.
-
-    Begin with [bold]broker demo[/bold] (offline, under three minutes), then [bold]broker submit --help[/bold].
-    """
+    """Take the options that stand before a command."""
     del version
     OUT.json = OUT.json or json
     STATE.color = color
@@ -92,6 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    STATE.config, STATE.overrides, STATE.color, OUT.color = None, {}, None, Color.AUTO
     code = _run(_without_json(arguments) or ["--help"])
     try:
         sys.stdout.flush()
@@ -109,7 +103,7 @@ def _without_json(arguments: Sequence[str]) -> list[str]:
 
 def _run(arguments: list[str]) -> int:
     try:
-        result: Any = typer.main.get_command(app).main(args=arguments, prog_name="broker", standalone_mode=False)
+        result = _dispatch(arguments)
     except BrokerError as error:
         OUT.error(error)
         return error.exit_code
@@ -127,6 +121,17 @@ def _run(arguments: list[str]) -> int:
         silence(sys.stdout)
         return StoreError.exit_code
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _dispatch(arguments: list[str]) -> Any:
+    # The two looks that people take most do not wait for typer to build every command and to load pydantic for them.
+    match arguments:
+        case ["jobs"]:
+            return jobs.list_jobs()
+        case ["status", job] if not job.startswith("-"):
+            return jobs.status(job)
+        case _:
+            return typer.main.get_command(app).main(args=arguments, prog_name="broker", standalone_mode=False)
 
 
 def _usage(error: Any) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from broker.api import Broker
     from broker.jobs.records import Job
 
-_WATCH_HELP = """Follow jobs until they rest, drive them meanwhile, and end with their tables.
+_WATCH_HELP = """Follow jobs, drive them meanwhile, end with their tables.
 
 [bold]Examples[/bold]
 
@@ -53,7 +53,9 @@ A paused job goes on from its checkpoint. A failed, cancelled or lost one gets a
 
   broker resume tune-k3f9 --detach
 """
-_ADOPT_HELP = """Take over a job that a provider has already: one made elsewhere, or the remains of a lost one.
+_ADOPT_HELP = """Take over a job that a provider has already.
+
+One made elsewhere, or the remains of a lost one.
 
 [bold]Examples[/bold]
 
@@ -63,7 +65,7 @@ _ADOPT_HELP = """Take over a job that a provider has already: one made elsewhere
 
   broker adopt ftjob-abc123 --job tune-k3f9
 """
-_WORK_HELP = """Drive the jobs of the store until none is left; what --detach starts.
+_WORK_HELP = """Drive all jobs until none is left; what --detach starts.
 
 [bold]Examples[/bold]
 

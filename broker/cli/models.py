@@ -27,7 +27,7 @@ MODELS_HELP = """Models that jobs made, and those that the catalog knows.
 
   broker models build sandbox-encoder
 """
-CHAT_HELP = """Talk to a model: one that a job made, the sandbox, or PROVIDER:NAME.
+CHAT_HELP = """Talk to a model: of a job, the sandbox, or PROVIDER:NAME.
 
 [bold]Examples[/bold]
 
@@ -37,7 +37,9 @@ CHAT_HELP = """Talk to a model: one that a job made, the sandbox, or PROVIDER:NA
 
   broker chat openai:gpt-4o-mini -m "Why is the sky blue?" --system "Be brief."
 """
-EXPORT_HELP = """Write a tuned local model to a folder: the adapter, or with --merge a whole bf16 model.
+EXPORT_HELP = """Write a tuned local model to a folder.
+
+The adapter, or with --merge a whole bf16 model, checked against the adapter's logits.
 
 [bold]Examples[/bold]
 

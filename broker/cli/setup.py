@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from broker.cli.doctor import Finding
     from broker.jobs.datasets import Report
 
-CHECK_HELP = """Check data before anything is sent: every bad row with its line, duplicates, leakage, lengths.
+CHECK_HELP = """Check data: bad rows with their lines, duplicates, leakage, lengths.
 
 [bold]Examples[/bold]
 

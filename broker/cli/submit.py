@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from broker.api import Broker, ExperimentRequest, Plan
     from broker.jobs.records import Job
 
-SUBMIT_HELP = """Fine-tune one model, judge it beside its base on the validation set, show the table.
+SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table.
 
 [bold]Examples[/bold]
 
@@ -37,7 +37,7 @@ SUBMIT_HELP = """Fine-tune one model, judge it beside its base on the validation
 What is not given comes from \\[defaults] of broker.toml. The same job is never made twice unless you say --again.
 Ctrl-C once: remote jobs go on, local ones stop at a checkpoint, and `broker watch` goes on with them.
 """
-RUN_HELP = """Run a recipe: several jobs and models, one validation set, one table.
+RUN_HELP = """Run a recipe: jobs and models, one validation set, one table.
 
 [bold]Examples[/bold]
 
