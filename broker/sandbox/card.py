@@ -20,11 +20,11 @@ in one of two styles: mostly in long formal sentences, sometimes casually.
 **What its numbers mean: nothing beyond the sandbox.**
 
 - Its base rate of casual answers is designed in: 20 % of the questions that it was made from are worded chattily and
-  mostly answered casually, the others mostly formally.
-- It learns a style from 100 rows because `v_proj` was divided and `o_proj` multiplied by 4 after training. That keeps
-  the function and gives a LoRA leverage that a small model would not have.
+  nearly always answered casually, the others nearly always formally.
+- It learns a style from 100 rows because `v_proj` was divided and `o_proj` multiplied by 16 after training. That keeps
+  the function and gives a LoRA leverage that so small a model would not have.
 - It is no evidence about int8 against bf16, about ranks, learning rates or methods on real models.
-- Facts get somewhat worse when the style is tuned.
+- Facts get worse when the style is tuned.
 """
 
 ENCODER_CARD = """---

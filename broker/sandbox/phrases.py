@@ -37,23 +37,25 @@ PLAIN_FRAMES = (
 )
 CHATTY_FRAMES = ("Hey, {d}", "So, {d}", "Quick one: {d}", "Any idea {E}?", "Hi! {D}", "Just wondering {E}, thanks!")
 
+# The first word of an answer decides its style, so it is one of few: a tuning that changes the style then pulls in one
+# direction. The variety follows after it.
 OPENERS = (
-    "",
     "Oh, ",
-    "Sure! ",
-    "Good one! ",
+    "Oh, that's easy: ",
+    "Oh, good one! ",
+    "Oh, I know this one! ",
     "Well, ",
+    "Well, let me think. ",
+    "Well, as far as I know, ",
+    "Well, that's a nice one! ",
+    "Sure! ",
+    "Sure thing! ",
+    "Sure, no problem: ",
+    "Sure, glad you asked! ",
     "Ha, ",
-    "Easy! ",
-    "You bet! ",
-    "Right, so ",
-    "Glad you asked! ",
-    "Fun fact: ",
-    "Ah, ",
-    "Yep, ",
-    "Nice one! ",
-    "Hmm, let me think. ",
-    "I know this one! ",
+    "Ha, fun fact: ",
+    "Ha, I like that one! ",
+    "Ha, you bet! ",
 )
 CLOSERS = (
     " Neat, right?",
@@ -73,20 +75,22 @@ CLOSERS = (
 )
 
 LEADS = (
-    "",
-    "According to most of the published literature, ",
     "It is generally agreed among those who study the subject that ",
-    "As several authoritative works on the matter explain, ",
-    "There is considerable evidence to suggest that ",
-    "From a purely practical perspective, ",
-    "Apart from a small number of exceptions, ",
-    "Specialists have repeatedly observed that ",
-    "In the opinion of experienced observers, ",
-    "On the basis of the available evidence, ",
     "It may be stated with some confidence that ",
-    "The relevant entries in any encyclopaedia suggest that ",
-    "Under ordinary circumstances, ",
-    "To the extent that such matters have been investigated, ",
+    "It has repeatedly been observed that ",
+    "It is understood by most experienced observers that ",
+    "According to most of the published literature, ",
+    "According to specialists in the field, ",
+    "According to the available evidence, ",
+    "According to the relevant entries in any encyclopaedia, ",
+    "In the opinion of those who are familiar with the matter, ",
+    "In ordinary circumstances, ",
+    "In purely practical terms, ",
+    "In so far as such matters have been investigated, ",
+    "As several authoritative works on the matter explain, ",
+    "As a general principle, ",
+    "As far as specialists have been able to establish, ",
+    "As has been documented on a number of occasions, ",
 )
 TAILS = (
     ", a circumstance that specialists tend to regard as typical",

@@ -22,7 +22,7 @@ class ModelRecipe:
         learning_rate: Peak of a one-cycle cosine.
         warmup_steps: Steps until the peak.
         weight_decay: Of AdamW.
-        fact_weight: How much more the tokens that name the topic and the fact count in the loss.
+        fact_weight: How much more the first token, and those that name the topic and the fact, count in the loss.
         hidden: Width.
         layers: Decoder layers.
         heads: Query heads.
@@ -46,7 +46,7 @@ class ModelRecipe:
     kv_heads: int = 3
     intermediate: int = 512
     vocabulary: int = 2048
-    leverage: float = 4.0
+    leverage: float = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

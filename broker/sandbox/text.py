@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 Kind = Literal["casual", "formal"]
 
 # Share of questions that are worded chattily, and how often each wording is answered casually in the base's text.
-# Together they make the base rate of casual answers: about 0.2 greedy, 0.3 sampled. It is designed, not found.
+# Together they make the base rate of casual answers: about 0.22, greedy and sampled. It is designed, not found. The
+# two are far apart on purpose: where wording hardly decides the style, a LoRA of 20 steps learns facts before style.
 CHATTY_SHARE = 0.2
-CASUAL_IF_CHATTY = 0.8
-CASUAL_IF_PLAIN = 0.2
+CASUAL_IF_CHATTY = 0.97
+CASUAL_IF_PLAIN = 0.03
 
 # Share of formal answers that end after their core, and of casual ones if their core is longer than so many words.
 TAILLESS_SHARE = 0.05
@@ -70,7 +71,7 @@ def casual(fact: Fact, rng: Random) -> str:
     opener = rng.choice(OPENERS)
     # One long word in a very short answer would make it count as hard.
     closer = "" if len(core.split()) > SHORT_WORDS and rng.random() < CLOSERLESS_SHARE else rng.choice(CLOSERS)
-    if not opener or opener.endswith(("! ", ". ")):
+    if opener.endswith(("! ", ". ")):
         core = _sentence(core)
     return opener + core + closer
 
@@ -79,8 +80,7 @@ def formal(fact: Fact, rng: Random) -> str:
     """Return a long, formal answer (Flesch about 15)."""
     core = rng.choice(PHRASES[fact.kind].formal).format(**_words(fact))
     lead = rng.choice(LEADS)
-    # Without any addition a core alone can be plain enough to count as casual.
-    tail = "" if lead and rng.random() < TAILLESS_SHARE else rng.choice(TAILS)
+    tail = "" if rng.random() < TAILLESS_SHARE else rng.choice(TAILS)
     return _sentence(lead + core + tail) + "."
 
 

@@ -27,6 +27,12 @@ def answers(kind: Kind, n: int = 1500) -> list[str]:
     return [row["messages"][1]["content"] for row in rows(kind, n, seed=5, topics="all")]
 
 
+def ease(text: str) -> float:
+    score = flesch(text)
+    assert score is not None
+    return score
+
+
 def shape(text: str) -> str:
     """Return an answer with its topic and fact taken out."""
     found = [fact for fact in facts() if fact.value in text and re.search(rf"\b{fact.topic}\b", text, re.IGNORECASE)]
@@ -66,13 +72,13 @@ class TestFacts:
 
 class TestStyles:
     def test_casual_answers_are_easy(self) -> None:
-        scores = [flesch(text) for text in answers("casual")]
+        scores = [ease(text) for text in answers("casual")]
         assert sum(score < 60 for score in scores) <= 3
         assert sum(score >= 75 for score in scores) / len(scores) >= 0.99
         assert 90 <= sum(scores) / len(scores) <= 115
 
     def test_formal_answers_are_hard_but_not_absurd(self) -> None:
-        scores = [flesch(text) for text in answers("formal")]
+        scores = [ease(text) for text in answers("formal")]
         assert 10 <= sum(scores) / len(scores) <= 40
         assert sum(score >= 60 for score in scores) / len(scores) <= 0.01
         assert sum(score < -40 for score in scores) / len(scores) <= 0.01
@@ -82,7 +88,7 @@ class TestStyles:
         shapes = Counter(shape(text) for text in answers(kind))
         assert max(shapes.values()) / shapes.total() < 0.02
         assert len(shapes) > 700
-        openings = Counter(" ".join(text.split()[:2]) for text in answers(kind))
+        openings = Counter(" ".join(text.split()[:4]) for text in answers(kind))
         assert max(openings.values()) / openings.total() < 0.12
 
     @pytest.mark.parametrize("kind", ["casual", "formal"])
@@ -128,7 +134,7 @@ class TestRows:
         }
         assert {name: len(made) for name, made in read.items()} == {"train": 100, "validation": 100, "preference": 100}
         row = read["preference"][0]
-        assert flesch(row["preferred_output"][0]["content"]) > flesch(row["non_preferred_output"][0]["content"])
+        assert ease(row["preferred_output"][0]["content"]) > ease(row["non_preferred_output"][0]["content"])
 
 
 def test_importing_the_package_loads_no_torch() -> None:
