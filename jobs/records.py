@@ -218,6 +218,27 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """A claimed job that its provider works on, in the few words that following it needs.
+
+    Attributes:
+        lease: The right to drive it.
+        handle: The provider's own id.
+        state: Where it is in its life.
+        remote_status: The provider's last raw word.
+        troubled: The last look at it failed.
+        wish: What a person asked for and nobody has acted on yet.
+    """
+
+    lease: Lease
+    handle: Handle
+    state: State
+    remote_status: str | None = None
+    troubled: bool = False
+    wish: Wish | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Jobs, base models, one validation set and metrics: what a results table shows.
 

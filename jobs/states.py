@@ -5,6 +5,7 @@ queued → preparing → submitting → running → succeeded | failed | cancell
                                   running ⇄ pausing → paused → running
                                   running → cancelling → cancelled
                      submitting | running → lost      (the provider cannot say; a person decides)
+                     submitting ⇄ paused              (nothing was created yet)
 ```
 
 An evaluation has no `submitting`: nothing is created at a provider, and an answer may be asked for again.
@@ -52,10 +53,10 @@ _ENDS = {_S.SUCCEEDED, _S.FAILED, _S.CANCELLED}
 TRANSITIONS: dict[State, frozenset[State]] = {
     _S.QUEUED: frozenset({_S.PREPARING, _S.PAUSED, _S.CANCELLED, _S.FAILED}),
     _S.PREPARING: frozenset({_S.QUEUED, _S.SUBMITTING, _S.RUNNING, _S.PAUSED, _S.FAILED, _S.CANCELLED}),
-    _S.SUBMITTING: frozenset({_S.RUNNING, _S.FAILED, _S.CANCELLING, _S.CANCELLED, _S.LOST}),
+    _S.SUBMITTING: frozenset({_S.RUNNING, _S.PAUSED, _S.FAILED, _S.CANCELLING, _S.CANCELLED, _S.LOST}),
     _S.RUNNING: frozenset({_S.PAUSING, _S.PAUSED, _S.CANCELLING, _S.LOST, *_ENDS}),
     _S.PAUSING: frozenset({_S.PAUSED, _S.RUNNING, _S.CANCELLING, _S.LOST, *_ENDS}),
-    _S.PAUSED: frozenset({_S.QUEUED, _S.RUNNING, _S.CANCELLING, _S.LOST, *_ENDS}),
+    _S.PAUSED: frozenset({_S.QUEUED, _S.SUBMITTING, _S.RUNNING, _S.CANCELLING, _S.LOST, *_ENDS}),
     _S.CANCELLING: frozenset({_S.LOST, *_ENDS}),
     _S.LOST: frozenset({_S.QUEUED, _S.RUNNING, _S.FAILED, _S.CANCELLED}),
     _S.SUCCEEDED: frozenset(),

@@ -44,6 +44,7 @@ class Filter:
     providers: Iterable[str] | None = None
     handles: Iterable[str] | None = None
     ids: Iterable[str] | None = None
+    wishes: Iterable[str] | None = None
 
     def conditions(self, connection: Connection) -> list[ColumnElement[bool]]:
         """Return the conditions for a query over `jobs`."""
@@ -53,6 +54,7 @@ class Filter:
             (_JOBS.c.provider, self.providers),
             (_JOBS.c.handle_id, self.handles),
             (_JOBS.c.id, self.ids),
+            (_JOBS.c.wish, self.wishes),
         )
         found = [among(connection, of, [str(one) for one in values]) for of, values in lists if values is not None]
         return found if self.experiment is None else [_JOBS.c.experiment == self.experiment, *found]
@@ -141,6 +143,19 @@ def has_work(connection: Connection, provider: str) -> bool:
     """Say whether an account has a job that is not resting, or rests with a wish."""
     query = select(_JOBS.c.seq).where(_JOBS.c.provider == provider, text(schema.ACTIVE)).limit(1)
     return connection.execute(query).first() is not None
+
+
+def accounts_at_work(connection: Connection) -> list[str]:
+    """Return every account that has a job which is not resting, or rests with a wish."""
+    # One step through the index for each account, however many jobs there are.
+    found: list[str] = []
+    while True:
+        after = _JOBS.c.provider > (found[-1] if found else "")
+        query = select(func.min(_JOBS.c.provider)).where(text(schema.ACTIVE), after)
+        name = connection.execute(query).scalar()
+        if name is None:
+            return found
+        found.append(str(name))
 
 
 def count(connection: Connection, experiment: str | None) -> dict[State, int]:

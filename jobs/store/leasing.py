@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Float, bindparam, delete, exists, insert, literal, or_, select, text, union, update
 from sqlalchemy import String as Text
 
 from broker.errors import LeaseLostError
-from broker.jobs.records import Job, Lease
+from broker.jobs.records import Handle, Job, Lease, Wish, Working
+from broker.jobs.states import JobKind, State
 from broker.jobs.store import schema
 from broker.jobs.store.database import among
 from broker.jobs.store.decoding import job_of
@@ -29,6 +31,11 @@ _LEASES = schema.leases
 # Literals, not parameters: only then does SQLite see that the partial index fits.
 _FREE = text("drivable = 1 AND leased = 0")
 _ORDER = (_JOBS.c.priority.desc(), _JOBS.c.seq)
+_AT_WORK = _JOBS.c.state.in_([State.RUNNING, State.PAUSING, State.CANCELLING])
+_WORKING = select(
+    *(_JOBS.c.seq, _JOBS.c.id, _JOBS.c.handle_provider, _JOBS.c.handle_id, _JOBS.c.state, _JOBS.c.remote_status),
+    *(_JOBS.c.wish, _JOBS.c.look.is_not(None).label("troubled")),
+)
 # A lease that begins this far in the future was not written by the clock we read: it has expired.
 _AHEAD_S = 1.0
 
@@ -82,6 +89,43 @@ def claim(tx: Transaction, owner: str, lease_s: float, limit: int, wanted: Filte
     ]
 
 
+def claim_working(tx: Transaction, owner: str, lease_s: float, limit: int, provider: str) -> list[Working]:
+    """Take the leases of tuning jobs that their provider works on; reads no more of them than following needs."""
+    _sweep(tx)
+    mine = (_JOBS.c.provider == provider, _JOBS.c.kind == JobKind.TUNE, _JOBS.c.handle_id.is_not(None), _AT_WORK)
+    query = select(_JOBS.c.seq).where(_FREE, *mine).order_by(*_ORDER).limit(limit)
+    numbers = tx.connection.execute(tx.locked(query, _JOBS, skip=True)).scalars().all()
+    if not numbers:
+        return []
+    tokens = _grant(tx, owner, lease_s, numbers)
+    rows = tx.connection.execute(_WORKING.where(among(tx.connection, _JOBS.c.seq, numbers)).order_by(*_ORDER))
+    expires = tx.now + timedelta(seconds=lease_s)
+    return [
+        Working(
+            lease=Lease(job_id=row.id, owner=owner, token=tokens[row.seq], expires_at=expires),
+            handle=Handle(provider=intern(row.handle_provider), id=row.handle_id),
+            state=State(row.state),
+            remote_status=intern(row.remote_status) if row.remote_status else None,
+            troubled=bool(row.troubled),
+            wish=Wish(row.wish) if row.wish else None,
+        )
+        for row in rows
+    ]
+
+
+def owners(connection: Connection) -> list[str]:
+    """Return everybody who holds a lease."""
+    return list(connection.execute(select(_LEASES.c.owner).distinct()).scalars())
+
+
+def disown(tx: Transaction, owner: str) -> int:
+    """Free the jobs of an owner that lives no more."""
+    mine = _LEASES.c.owner == owner
+    link = select(_JOBS.c.seq).join(_LEASES, _LEASES.c.job == _JOBS.c.seq).where(mine).order_by(_JOBS.c.seq)
+    tx.connection.execute(tx.locked(link, _JOBS)).close()
+    return _free_up(tx, mine)
+
+
 def renew(tx: Transaction, leases: Sequence[Lease], lease_s: float) -> tuple[list[Lease], list[Lease]]:
     """Extend leases; return (those still held, those lost)."""
     mine = among(tx.connection, _LEASES.c.token, [lease.token for lease in leases])
@@ -115,10 +159,11 @@ def wished(connection: Connection, owner: str) -> list[Job]:
     return [job_of(row) for row in sorted(rows, key=lambda row: row["seq"])]
 
 
-def _free_up(tx: Transaction, condition: ColumnElement[bool]) -> None:
+def _free_up(tx: Transaction, condition: ColumnElement[bool]) -> int:
     gone = tx.connection.execute(delete(_LEASES).where(condition).returning(_LEASES.c.job)).scalars().all()
     if gone:
         tx.connection.execute(update(_JOBS).where(among(tx.connection, _JOBS.c.seq, gone)).values(leased=0))
+    return len(gone)
 
 
 def _sweep(tx: Transaction) -> None:

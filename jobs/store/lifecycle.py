@@ -37,13 +37,19 @@ _OF_ONE_ATTEMPT = (
     *("intent_key", "handle_provider", "handle_id", "wish", "model", "failure", "look", "remote_status"),
     *("cost_usd", "started_at", "finished_at"),
 )
+_ENDED_BADLY = {State.FAILED, State.CANCELLED, State.LOST}
 _SETTLED = {State.RUNNING, State.FAILED, State.CANCELLED}
 
 
 def transition(tx: Transaction, lease: Lease, to: State, data: Mapping[str, Any], changes: Mapping[str, Any]) -> Job:
     """Move a job that is driven to another state."""
     _require_changeable(changes)
-    return _move(tx, leasing.held(tx, lease), to, data, changes)
+    row = leasing.held(tx, lease)
+    if to is State.QUEUED and row["state"] in _ENDED_BADLY:
+        raise IllegalTransitionError(
+            f"a {row['state']} job goes back to queued only as a new attempt", where=row["id"], fix="use `restart`"
+        )
+    return _move(tx, row, to, data, changes)
 
 
 def change(tx: Transaction, lease: Lease, changes: Mapping[str, Any]) -> Job:
@@ -118,7 +124,7 @@ def record_handle(tx: Transaction, lease: Lease, handle: Handle, data: Mapping[s
 def restart(tx: Transaction, job_id: str) -> Job:
     """Begin a new attempt of a job that rests, within the budget."""
     row = _locked(tx, job_id)
-    if row["state"] not in (State.FAILED, State.CANCELLED, State.LOST):
+    if row["state"] not in _ENDED_BADLY:
         raise IllegalTransitionError(
             f"only a failed, cancelled or lost job starts anew; this one is {row['state']}", where=row["id"]
         )
@@ -145,6 +151,15 @@ def wish(tx: Transaction, job_id: str, wanted: Wish | None) -> Job:
     _save(tx, row, {"wish": wanted})
     journal.note(tx, job.id, EventKind.WISH, {"wish": wanted})
     return replace(job, wish=wanted)
+
+
+def forget_wish(tx: Transaction, lease: Lease, done: Wish) -> Job:
+    """Clear a wish that was acted on, unless it is another one by now."""
+    row = leasing.held(tx, lease)
+    if row["wish"] == done:
+        _save(tx, row, {"wish": None})
+        return replace(job_of(row), wish=None)
+    return job_of(row)
 
 
 def settle(tx: Transaction, job_id: str, to: State, handle: Handle | None, note: str) -> Job:

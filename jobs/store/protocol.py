@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish
+    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish, Working
     from broker.jobs.spec import ModelRef
     from broker.jobs.states import JobKind, State
 
@@ -112,17 +112,30 @@ class Store(StoreView, Protocol):
         providers: Iterable[str] | None = None,
         kinds: Iterable[JobKind] | None = None,
         jobs: Iterable[str] | None = None,
+        wishes: Iterable[Wish] | None = None,
     ) -> list[tuple[Job, Lease]]:
         """Take the lease of jobs that want driving and that nobody holds (or whose lease has expired).
 
         Wanting: not resting (or resting with a `wish`), and every job it depends on has succeeded; a job that depends
         on one that failed, was cancelled or lost is claimed too, so that the driver can end it, and so is one that
         somebody wishes to cancel or pause, whatever it waits for. Highest priority first, then oldest. Two callers
-        never get the same job (PostgreSQL: SKIP LOCKED).
+        never get the same job (PostgreSQL: SKIP LOCKED). With `wishes`, only jobs of which somebody wants one of these.
 
         Leases run on a clock that nobody sets (SQLite: the machine's monotonic one; PostgreSQL: the server's): renew
         before you claim, since a claim frees every lease that has expired, the caller's own included.
         """
+        ...
+
+    def claim_working(self, owner: str, *, lease_s: float, limit: int, provider: str) -> list[Working]:
+        """Take the lease of tuning jobs that their provider works on already, as `claim` does, in a few words each."""
+        ...
+
+    def owners(self) -> list[str]:
+        """Return everybody who holds a lease, expired or not."""
+        ...
+
+    def disown(self, owner: str) -> int:
+        """Take back all leases of an owner that certainly lives no more; return how many."""
         ...
 
     def renew(self, leases: Sequence[Lease], *, lease_s: float) -> tuple[list[Lease], list[Lease]]:
@@ -137,7 +150,7 @@ class Store(StoreView, Protocol):
 
         Args:
             lease: The right to drive it.
-            to: The new state; must be allowed by `states.TRANSITIONS`.
+            to: The new state; must be allowed by `states.TRANSITIONS`. A new attempt is made by `restart` only.
             data: More content for the event.
             changes: Other fields of `Job` to change (handle, model, failure, result, cost_usd, wish, …).
 
@@ -192,12 +205,20 @@ class Store(StoreView, Protocol):
         """
         ...
 
+    def forget_wish(self, lease: Lease, wish: Wish) -> Job:
+        """Clear a wish that was acted on, unless the person wishes something else by now."""
+        ...
+
     def wishes(self, owner: str) -> list[Job]:
         """Return the jobs whose lease this owner holds and that have a wish nobody has acted on."""
         ...
 
     def has_work(self, provider: str) -> bool:
         """Say whether any job of an account is not resting, or rests with a wish."""
+        ...
+
+    def accounts_at_work(self) -> list[str]:
+        """Return every account that has a job which is not resting, or rests with a wish."""
         ...
 
     def settle(self, job_id: str, to: State, *, handle: Handle | None = None, note: str = "") -> Job:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish
+    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish, Working
     from broker.jobs.spec import ModelRef
     from broker.jobs.states import JobKind, State
     from broker.jobs.store.database import Database
@@ -95,8 +95,10 @@ class SqlStore(Store):
         providers: Iterable[str] | None = None,
         kinds: Iterable[JobKind] | None = None,
         jobs: Iterable[str] | None = None,
+        wishes: Iterable[Wish] | None = None,
     ) -> list[tuple[Job, Lease]]:
         wanted = Filter(
+            wishes=None if wishes is None else list(wishes),
             providers=None if providers is None else list(providers),
             kinds=None if kinds is None else list(kinds),
             ids=None if jobs is None else list(jobs),
@@ -104,6 +106,18 @@ class SqlStore(Store):
         if limit < 1:
             return []
         return self._write(lambda tx: leasing.claim(tx, owner, lease_s, limit, wanted))
+
+    @override
+    def claim_working(self, owner: str, *, lease_s: float, limit: int, provider: str) -> list[Working]:
+        return self._write(lambda tx: leasing.claim_working(tx, owner, lease_s, limit, provider))
+
+    @override
+    def owners(self) -> list[str]:
+        return self._read(leasing.owners)
+
+    @override
+    def disown(self, owner: str) -> int:
+        return self._write(lambda tx: leasing.disown(tx, owner))
 
     @override
     def renew(self, leases: Sequence[Lease], *, lease_s: float) -> tuple[list[Lease], list[Lease]]:
@@ -157,12 +171,20 @@ class SqlStore(Store):
         return self._write(lambda tx: lifecycle.wish(tx, job_id, wish))
 
     @override
+    def forget_wish(self, lease: Lease, wish: Wish) -> Job:
+        return self._write(lambda tx: lifecycle.forget_wish(tx, lease, wish))
+
+    @override
     def wishes(self, owner: str) -> list[Job]:
         return self._read(lambda connection: leasing.wished(connection, owner))
 
     @override
     def has_work(self, provider: str) -> bool:
         return self._read(lambda connection: catalogue.has_work(connection, provider))
+
+    @override
+    def accounts_at_work(self) -> list[str]:
+        return self._read(catalogue.accounts_at_work)
 
     @override
     def settle(self, job_id: str, to: State, *, handle: Handle | None = None, note: str = "") -> Job:
