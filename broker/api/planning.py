@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.api.sources import Sources
-from broker.errors import DataError, Problem, SpecError
+from broker.errors import BudgetError, DataError, Problem, SpecError
 from broker.evaluation import DEFAULT_METRICS, check_metrics
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _ANSWER_TOKENS = 160
 # So many of an account's newest jobs are compared with a new one.
 _REUSE_LOOK = 2000
+# Sums of prices are no exact numbers.
+_ROUNDING_USD = 1e-9
 _DEAD = frozenset({State.FAILED, State.CANCELLED, State.LOST})
 
 
@@ -116,6 +118,7 @@ class Planner:
             DataError: Bad rows, with file and line.
             SpecError: Every other problem, all at once.
             UnknownNameError: An account that nobody knows.
+            BudgetError: The new jobs, with what was spent before, would pass the budget.
         """
         draft = _Draft()
         token = self._settings.hf_token
@@ -128,6 +131,7 @@ class Planner:
         if validation is not None:
             await self._evaluations(request, experiment, validation, trained, draft)
         self._raise(draft)
+        await self._require_budget(experiment, draft)
         warnings = [*sources.warnings, *(problem for problem in draft.problems if problem.severity != "error")]
         overlap = any(problem.where.startswith("overlap") for problem in warnings)
         if overlap:
@@ -309,6 +313,17 @@ class Planner:
             decoding=request.decoding,
             notes=dict(request.notes),
         )
+
+    async def _require_budget(self, experiment: Experiment, draft: _Draft) -> None:
+        """Refuse early what the store would refuse, so that nothing is stored of it."""
+        wanted = sum(planned.job.reserved_usd for planned in draft.jobs)
+        if experiment.budget_usd is None or not wanted:
+            return
+        total = wanted + await blocking(self._store.spent, experiment.name)
+        if total > experiment.budget_usd + _ROUNDING_USD:
+            what = f"{total:.2f} USD would be reserved or spent, the budget is {experiment.budget_usd:.2f} USD"
+            fix = "raise it with --budget, ask for fewer jobs, or use another experiment"
+            raise BudgetError(what, where=f"experiment {experiment.name}", fix=fix)
 
     def _raise(self, draft: _Draft) -> None:
         errors = list(dict.fromkeys(problem for problem in draft.problems if problem.severity == "error"))

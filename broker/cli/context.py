@@ -15,11 +15,15 @@ from broker.errors import EXIT_INTERRUPTED, BrokerError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
 
+    from anyio import CancelScope
+
     from broker.api import Broker
     from broker.jobs.store.protocol import Store
     from broker.settings import Settings
 
 T = TypeVar("T")
+# A bar that was drawn has hidden it.
+_SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ def run(
     async def main() -> T:
         found: list[T] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_listen, tasks.cancel_scope)
+            tasks.start_soon(_listen, tasks.cancel_scope, drive)
             async with Broker(loaded, drive=drive, report=report or _silent) as broker:
                 found.append(await work(broker))
             tasks.cancel_scope.cancel()
@@ -111,13 +115,14 @@ def _silent(_text: str, _done: int, _total: int) -> None:
     pass
 
 
-async def _listen(scope: Any) -> None:
+async def _listen(scope: CancelScope, drives: bool) -> None:
     import anyio
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             break
-    OUT.note("\nstopping: local work goes to its next checkpoint (Ctrl-C again stops at once)")
+    local = ": local work goes to its next checkpoint" if drives else ""
+    OUT.note(f"\nstopping{local} (Ctrl-C again stops at once)")
     # The loop's own handlers are gone now: the next signal ends the process, whatever it is doing.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_now)
@@ -125,6 +130,8 @@ async def _listen(scope: Any) -> None:
 
 
 def _exit_now(_number: int, _frame: object) -> None:
+    if os.isatty(2):
+        os.write(2, _SHOW_CURSOR)
     os._exit(EXIT_INTERRUPTED)
 
 

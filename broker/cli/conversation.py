@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
-
+from broker.cli.keyboard import Keyboard
 from broker.cli.output import OUT
 from broker.errors import EXIT_OK, BrokerError
 
@@ -53,15 +52,20 @@ class Conversation:
         Args:
             interactive: Prompt for each line.
         """
+        keyboard = Keyboard()
         if interactive:
-            OUT.notes.print(f"{self._model.label}; an empty line or Ctrl-D ends", style="dim", highlight=False)
-        while (message := await to_thread.run_sync(_read, interactive, abandon_on_cancel=True)).strip():
-            OUT.console.print(await self.ask(message), markup=False, highlight=False, soft_wrap=True)
-        return EXIT_OK
+            OUT.note(f"{self._model.label}; an empty line or Ctrl-D ends", style="dim")
+        while True:
+            if interactive:
+                OUT.notes.print("> ", end="", markup=False)
+            message = await keyboard.line()
+            if message is None or not message.strip():
+                return EXIT_OK
+            self.show(await self.ask(message))
 
-
-def _read(interactive: bool) -> str:
-    try:
-        return input("> " if interactive else "")
-    except EOFError:
-        return ""
+    def show(self, answer: str) -> None:
+        """Print an answer."""
+        if OUT.json:
+            OUT.line({"model": self._model.label, "answer": answer})
+        else:
+            OUT.say(answer)

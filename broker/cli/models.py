@@ -160,10 +160,7 @@ def chat(
         found = await broker.model(model)
         talk = Conversation(broker, found, system=system, decoding=decoding)
         if message is not None:
-            answer = await talk.ask(message)
-            OUT.data({"model": found.label, "answer": answer}) if OUT.json else OUT.console.print(
-                answer, markup=False, highlight=False, soft_wrap=True
-            )
+            talk.show(await talk.ask(message))
             return EXIT_OK
         return await talk.run(interactive=sys.stdin.isatty())
 

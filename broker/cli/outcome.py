@@ -50,8 +50,10 @@ def outcome_data(jobs: Sequence[Job], tables: Sequence[ResultsTable]) -> dict[st
 
 def tell_failures(jobs: Sequence[Job]) -> int:
     """Say why jobs did not succeed; return the exit code."""
+    bad = {job.id for job in jobs if job.state in (State.FAILED, State.LOST)}
     for job in jobs:
-        if job.failure is not None and job.state in (State.FAILED, State.LOST):
+        # What only waited for a failed job has nothing of its own to tell.
+        if job.failure is not None and job.id in bad and not bad.intersection(job.depends_on):
             OUT.note(f"{job.id} {job.state}: {job.failure.message}", style="red")
             if job.failure.fix:
                 OUT.note(f"  fix: {job.failure.fix}")

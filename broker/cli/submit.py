@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from broker.api import Broker, ExperimentRequest, Plan
     from broker.jobs.records import Job
+    from broker.jobs.spec import Spec
 
 SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table.
 
@@ -193,7 +194,7 @@ def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_
         _show_plan(plan, dry_run=dry_run)
         if dry_run:
             return plan, EXIT_OK
-        _confirm(plan, yes=yes)
+        await _confirm(plan, yes=yes)
         started.extend(await broker.start(plan))
         steps.close()
         return plan, EXIT_OK if detach else await _to_the_table(broker, plan, started)
@@ -211,7 +212,7 @@ def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_
 
 
 def _show_plan(plan: Plan, *, dry_run: bool) -> None:
-    from broker.cli.words import dollars
+    from broker.cli.words import spread
 
     if not plan.jobs and not plan.reused:
         raise UserError("this asks for nothing", fix="name jobs, or models with a validation set; see docs/recipes.md")
@@ -225,24 +226,35 @@ def _show_plan(plan: Plan, *, dry_run: bool) -> None:
     elif dry_run:
         _print_plan(plan)
     elif plan.paid:
-        OUT.note(f"estimated cost: {dollars(plan.low_usd)} to {dollars(plan.high_usd)}")
+        OUT.note(f"estimated cost: {spread(plan.low_usd, plan.high_usd)}")
 
 
 def _print_plan(plan: Plan) -> None:
+    from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    from broker.cli.words import dollars
+    from broker.cli.words import job_title, spread
+    from broker.jobs.codec import dump
+    from broker.jobs.spec import EvaluateSpec
 
-    table = Table("job", "provider", "what", "low", "high", title=f"experiment {plan.experiment.name}")
+    OUT.say(f"experiment {plan.experiment.name}")
+    new = {planned.job.id for planned in plan.jobs}
+    table = Table("job", "rows", "cost", box=box.SIMPLE_HEAD)
     for planned in plan.jobs:
         spec = planned.job.spec
-        what = planned.job.label or str(getattr(spec, "model", None) or f"model of {getattr(spec, 'tune_job', '')}")
-        low, high = dollars(planned.estimate.low_usd), dollars(planned.estimate.high_usd)
-        table.add_row(str(planned.kind), spec.provider, what, low, high)
+        tuned = isinstance(spec, EvaluateSpec) and spec.tune_job in new and not planned.job.label
+        what = "evaluate the tuned model" if tuned else job_title({"kind": planned.kind, **dump(planned.job)})
+        table.add_row(Text(what), str(_rows(spec)), spread(planned.estimate.low_usd, planned.estimate.high_usd))
     OUT.table(table)
     for line in dict.fromkeys(line for planned in plan.jobs for line in planned.estimate.basis):
         OUT.say(f"  {line}")
-    OUT.say(f"total: {dollars(plan.low_usd)} to {dollars(plan.high_usd)}; nothing was sent")
+    OUT.say(f"total: {spread(plan.low_usd, plan.high_usd)}; nothing was sent")
+
+
+def _rows(spec: Spec) -> int | str:
+    data = getattr(spec, "train", None) or getattr(spec, "validation", None)
+    return data.rows if data is not None else "–"
 
 
 def _plan_data(plan: Plan) -> dict[str, Any]:
@@ -261,7 +273,8 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _confirm(plan: Plan, *, yes: bool) -> None:
+async def _confirm(plan: Plan, *, yes: bool) -> None:
+    from broker.cli.keyboard import confirm
     from broker.cli.words import dollars
 
     if not plan.paid or yes:
@@ -269,7 +282,7 @@ def _confirm(plan: Plan, *, yes: bool) -> None:
     if OUT.json or not sys.stdin.isatty():
         fix = "add --yes to spend without being asked, or --dry-run to see the plan"
         raise UserError(f"this costs up to {dollars(plan.high_usd)} and nobody can be asked here", fix=fix)
-    if not typer.confirm(f"Spend up to {dollars(plan.high_usd)}?", err=True):
+    if not await confirm(f"Spend up to {dollars(plan.high_usd)}?"):
         OUT.note("nothing was sent")
         raise typer.Abort
 

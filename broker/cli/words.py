@@ -82,6 +82,11 @@ def dollars(amount: float | None) -> str:
     return f"${amount:.2f}" if amount >= 0.01 else f"${amount:.4f}"
 
 
+def spread(low: float, high: float) -> str:
+    """Return an estimate: one amount, or from the least to the most."""
+    return dollars(high) if dollars(low) == dollars(high) else f"{dollars(low)} to {dollars(high)}"
+
+
 def cost_words(job: Mapping[str, Any]) -> str:
     """Return what a job did cost, or what is reserved for it.
 
