@@ -227,6 +227,15 @@ class Fake:
             self.state.habits = Habits(**asked["habits"])
         return JSONResponse({})
 
+    async def add_rule(self, request: Request) -> Response:
+        self.state.rules.append(Rule(**await request.json()))
+        return JSONResponse({})
+
+    async def clear(self, request: Request) -> Response:
+        del request
+        self.state.reset()
+        return JSONResponse({})
+
     def _page(
         self, request: Request, kind: str, held: dict[str, Held], show: Callable[[Held], dict[str, Any]]
     ) -> Response:
@@ -376,6 +385,11 @@ def build(state: State) -> ASGIApp:
         ("/batches/{id}", fake.get_batch, get),
         ("/chat/completions", fake.chat, post),
     ]
-    control = [Route("/ledger", fake.show_ledger, methods=get), Route("/rules", fake.set_rules, methods=post)]
+    control = [
+        Route("/ledger", fake.show_ledger, methods=get),
+        Route("/rules", fake.set_rules, methods=post),
+        Route("/fault", fake.add_rule, methods=post),
+        Route("/clear", fake.clear, methods=post),
+    ]
     routes = [Mount("/v1", routes=[Route(path, call, methods=how) for path, call, how in v1])]
     return Faults(Starlette(routes=[*routes, Mount("/_control", routes=control)]), state)

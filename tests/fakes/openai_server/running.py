@@ -51,7 +51,7 @@ class Running:
 def server_of(app: ASGIApp) -> tuple[uvicorn.Server, socket.socket]:
     """Return a server and its listening socket."""
     config = uvicorn.Config(
-        app, log_level="error", lifespan="off", timeout_keep_alive=30, backlog=4096, access_log=False
+        app, log_level="critical", lifespan="off", timeout_keep_alive=30, backlog=4096, access_log=False
     )
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -104,6 +104,12 @@ class State:
     tokens_at: float = 0.0
     serial: int = 0
 
+    def reset(self) -> None:
+        """Forget everything; ids go on, so that nobody takes an old one for a new one."""
+        fresh = State(serial=self.serial)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
     def new_id(self, prefix: str) -> str:
         self.serial += 1
         return f"{prefix}-{self.serial:06d}{hashlib.sha256(str(self.serial).encode()).hexdigest()[:12]}"
@@ -115,6 +121,7 @@ class State:
         batches = Counter(str(batch.body["input_file_id"]) for batch in self.batches.values())
         return {
             "jobs_per_intent": dict(intents),
+            "jobs": {job.body["id"]: (job.body["metadata"] or {}).get(INTENT_KEY) for job in self.jobs.values()},
             "files_per_content": dict(contents),
             "batches_per_input": dict(batches),
             "calls": dict(self.calls),

@@ -25,7 +25,11 @@ class BrokenError(Exception):
     pass
 
 
-FATES = {LimitedError: Fate.LIMITED, BusyError: Fate.OVERLOADED, BrokenError: Fate.RETRY}
+FATES: dict[type[BaseException], Fate] = {
+    LimitedError: Fate.LIMITED,
+    BusyError: Fate.OVERLOADED,
+    BrokenError: Fate.RETRY,
+}
 
 
 def judge(error: BaseException) -> Judgement:
