@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from broker.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from broker.jobs.spec import ParameterValue
     from broker.providers.contract import Capabilities
@@ -20,6 +22,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "lr_multiplier": ("learning_rate_multiplier", "lr_multiplier"),
     "grad_accum": ("grad_accum", "gradient_accumulation", "gradient_accumulation_steps"),
 }
+
+
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 
 def named_parameters(flags: Mapping[str, str | None], capabilities: Capabilities) -> dict[str, ParameterValue]:
@@ -41,6 +46,25 @@ def named_parameters(flags: Mapping[str, str | None], capabilities: Capabilities
         words = name in known and "list" in known[name].types
         found[name] = tuple(text.split(",")) if words else parse_value(text)
     return found
+
+
+def in_flags(problem: Problem, options: Collection[str]) -> Problem:
+    """Return a problem in the words of the command line: `--lr` rather than a provider's `--learning-rate`.
+
+    Args:
+        problem: As the provider told it.
+        options: The command's options, as `lr_multiplier`.
+    """
+    flags = {theirs: ours for ours, names in NAMES.items() for theirs in names} | {name: name for name in options}
+
+    def flag(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        return f"--{flags[name].replace('_', '-')}" if name in flags else f"--set {name}"
+
+    if not problem.where.startswith("--"):
+        return problem
+    where = re.sub(r"^--([a-z][a-z-]*)$", flag, problem.where)
+    return replace(problem, where=where, fix=_FLAG.sub(flag, problem.fix) if "--" in problem.fix else problem.fix)
 
 
 def parse_settings(settings: Sequence[str], flag: str) -> dict[str, ParameterValue]:

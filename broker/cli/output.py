@@ -87,25 +87,33 @@ class Output:
         """Print an error: what, where, and the fix."""
         from broker.errors import ProblemsError
 
+        problems = error.problems if isinstance(error, ProblemsError) else ()
         if self.json:
-            problems = [_problem(item) for item in error.problems] if isinstance(error, ProblemsError) else []
             body = {
                 "type": type(error).__name__,
                 "message": error.message,
                 "where": error.where,
                 "fix": error.fix,
                 "exit_code": error.exit_code,
-                "problems": problems,
+                "problems": [_problem(item) for item in problems],
             }
             sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
-            return
+        elif len(problems) == 1:
+            self._fault(problems[0].where, problems[0].what, problems[0].fix)
+        else:
+            self._fault(error.where, error.message.splitlines()[0] if problems else error.message, error.fix)
+            for problem in problems:
+                self._fault(problem.where, problem.what, problem.fix, head="  ·", style="bold yellow", indent=4)
+
+    def _fault(
+        self, where: str, what: str, fix: str, *, head: str = "error:", style: str = "bold red", indent: int = 2
+    ) -> None:
         console = _console(stderr=True, color=self.color)
-        head = f"{error.where}: {error.message}" if error.where else error.message
-        console.print("error", style="bold red", end=": ", highlight=False)
-        console.print(head, markup=False, highlight=False, soft_wrap=True)
-        if error.fix:
-            console.print("  fix", style="bold green", end=": ", highlight=False)
-            console.print(error.fix, markup=False, highlight=False, soft_wrap=True)
+        console.print(head, style=style, end=" ", highlight=False)
+        console.print(f"{where}: {what}" if where else what, markup=False, highlight=False, soft_wrap=True)
+        if fix:
+            console.print(f"{' ' * indent}fix:", style="bold green", end=" ", highlight=False)
+            console.print(fix, markup=False, highlight=False, soft_wrap=True)
 
 
 def silence(stream: IO[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,9 @@ import typer
 
 from broker.cli import context
 from broker.cli.completion import complete_experiment, complete_provider
-from broker.cli.hyperparameters import named_parameters, parse_settings
+from broker.cli.hyperparameters import in_flags, named_parameters, parse_settings
 from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
+from broker.errors import EXIT_INTERRUPTED, EXIT_OK, SpecError, UserError
 from broker.jobs.states import JobKind
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_
     started: list[Job] = []
 
     async def work(broker: Broker) -> tuple[Plan, int]:
-        plan = await broker.plan(request(broker))
+        plan = await _planned(broker, request(broker))
         _show_plan(plan, dry_run=dry_run)
         if dry_run:
             return plan, EXIT_OK
@@ -211,12 +212,20 @@ def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_
     return code
 
 
+async def _planned(broker: Broker, request: ExperimentRequest) -> Plan:
+    try:
+        return await broker.plan(request)
+    except SpecError as error:
+        options = [name.removesuffix("_") for name in signature(submit).parameters]
+        raise SpecError([in_flags(problem, options) for problem in error.problems]) from error
+
+
 def _show_plan(plan: Plan, *, dry_run: bool) -> None:
     from broker.cli.words import spread
 
     if not plan.jobs and not plan.reused:
         raise UserError("this asks for nothing", fix="name jobs, or models with a validation set; see docs/recipes.md")
-    for warning in plan.warnings:
+    for warning in dict.fromkeys(plan.warnings):
         OUT.warn(warning)
     for job in plan.reused:
         if job.kind is JobKind.TUNE:
