@@ -16,8 +16,9 @@ from sqlalchemy import GenerativeSelect, any_, column, create_engine, event, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from broker.errors import MissingExtraError, UserError
+from broker.errors import MissingExtraError, StoreError, UserError
 from broker.jobs.durable import guarded, make_folder
 from broker.jobs.store.clock import Clock
 from broker.jobs.store.faults import store_error, worth_repeating
@@ -203,6 +204,10 @@ class Database:
             yield
         except DBAPIError as error:
             raise store_error(error, self.where) from error
+        except PoolTimeout as error:
+            raise StoreError(
+                "all connections of this process were busy for too long", where=self.where, fix="run fewer jobs at once"
+            ) from error
         except UnicodeEncodeError as error:
             raise UserError(
                 f"{error.object!r} is not text that can be stored", fix="write it in valid UTF-8"

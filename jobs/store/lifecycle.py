@@ -49,6 +49,8 @@ def transition(tx: Transaction, lease: Lease, to: State, data: Mapping[str, Any]
         raise IllegalTransitionError(
             f"a {row['state']} job goes back to queued only as a new attempt", where=row["id"], fix="use `restart`"
         )
+    if to is State.SUBMITTING and row["intent_key"] is None:
+        raise IllegalTransitionError("nothing is sent without an intent", where=row["id"], fix="use `record_intent`")
     return _move(tx, row, to, data, changes)
 
 

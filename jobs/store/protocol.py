@@ -150,7 +150,8 @@ class Store(StoreView, Protocol):
 
         Args:
             lease: The right to drive it.
-            to: The new state; must be allowed by `states.TRANSITIONS`. A new attempt is made by `restart` only.
+            to: The new state; must be allowed by `states.TRANSITIONS`. A new attempt is made
+                by `restart` only, and the first step to `submitting` by `record_intent`.
             data: More content for the event.
             changes: Other fields of `Job` to change (handle, model, failure, result, cost_usd, wish, …).
 

@@ -112,6 +112,7 @@ jobs = Table(
         "seq",
         "provider",
         "kind",
+        "state",
         sqlite_where=text("drivable = 1 AND leased = 0"),
         postgresql_where=text("drivable = 1 AND leased = 0"),
     ),

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from broker.errors import LeaseLostError
-from broker.jobs.records import Handle, Wish
+from broker.jobs.records import Failure, Handle, Wish
 from broker.jobs.states import JobKind, State
 from broker.jobs.store import open_store
 from broker.jobs.store.clock import Clock
@@ -204,6 +204,66 @@ def test_wishes_reach_the_driver(life: Life, store: Store) -> None:
         assert store.wish(one, Wish.CANCEL).wish is Wish.CANCEL
     assert [(job.id, job.wish) for job in store.wishes("a")] == [(mine.job_id, Wish.CANCEL)]
     assert store.wishes("c") == []
+
+
+def test_running_jobs_are_claimed_in_few_words(life: Life, store: Store) -> None:
+    leases = [life.claimed(priority=n) for n in range(3)]
+    for lease in leases[:2]:
+        life.running(lease)
+    store.update(leases[0], remote_status="validating", look=Failure(code="timeout", message="no answer"))
+    store.wish(leases[0].job_id, Wish.CANCEL)
+    assert store.claim_working("b", lease_s=60, limit=9, provider="fake") == []
+    store.release(leases)
+    assert store.claim_working("b", lease_s=60, limit=9, provider="other") == []
+    found = store.claim_working("b", lease_s=60, limit=9, provider="fake")
+    assert [one.lease.job_id for one in found] == [leases[1].job_id, leases[0].job_id]
+    assert [one.handle.id for one in found] == [f"run-{one.lease.job_id}" for one in found]
+    quiet, troubled = found
+    assert (quiet.state, quiet.remote_status, quiet.troubled, quiet.wish) == (State.RUNNING, None, False, None)
+    assert (troubled.remote_status, troubled.troubled, troubled.wish) == ("validating", True, Wish.CANCEL)
+    assert store.renew([one.lease for one in found], lease_s=60)[1] == []
+    assert set(life.claim("c")) == {leases[2].job_id}
+
+
+def test_claims_may_be_for_wishes_only(life: Life, store: Store) -> None:
+    one, two, _ = (life.added() for _ in range(3))
+    store.wish(one.id, Wish.PAUSE)
+    store.wish(two.id, Wish.CANCEL)
+    assert set(life.claim(wishes=[Wish.CANCEL])) == {two.id}
+    assert set(life.claim(wishes=[Wish.CANCEL, Wish.PAUSE])) == {one.id}
+
+
+def test_the_leases_of_the_dead_are_taken_back(life: Life, store: Store) -> None:
+    life.add(*(life.tune() for _ in range(3)))
+    mine = life.claim("a", limit=2)
+    theirs = life.claim("b")
+    assert sorted(store.owners()) == ["a", "b"]
+    assert store.disown("a") == 2
+    assert store.disown("a") == 0
+    assert store.owners() == ["b"]
+    assert store.renew(list(mine.values()), lease_s=60)[1] == list(mine.values())
+    assert store.renew(list(theirs.values()), lease_s=60)[1] == []
+    assert set(life.claim("c")) == set(mine)
+
+
+def test_a_wish_is_forgotten_only_while_it_is_the_same(life: Life, store: Store) -> None:
+    lease = life.claimed()
+    store.wish(lease.job_id, Wish.PAUSE)
+    assert store.forget_wish(lease, Wish.CANCEL).wish is Wish.PAUSE
+    assert store.forget_wish(lease, Wish.PAUSE).wish is None
+    assert store.job(lease.job_id).wish is None
+    store.release([lease])
+    with pytest.raises(LeaseLostError):
+        store.forget_wish(lease, Wish.PAUSE)
+
+
+def test_accounts_at_work(life: Life, store: Store) -> None:
+    assert store.accounts_at_work() == []
+    life.add(*(life.tune(provider=name) for name in ("openai", "Azure", "local", "openai")))
+    assert sorted(store.accounts_at_work()) == ["Azure", "local", "openai"]
+    for job in store.jobs(providers=["openai"]):
+        store.transition(life.claim(jobs=[job.id])[job.id], State.CANCELLED)
+    assert sorted(store.accounts_at_work()) == ["Azure", "local"]
 
 
 def test_has_work(life: Life, store: Store) -> None:

@@ -60,6 +60,23 @@ def test_a_step_that_the_table_does_not_have_changes_nothing(life: Life, store: 
     assert (store.job(lease.job_id), store.last_seq(), store.intents(lease.job_id)) == (before, seq, [])
 
 
+def test_nothing_is_sent_without_an_intent(life: Life, store: Store) -> None:
+    lease = life.claimed()
+    store.transition(lease, State.PREPARING)
+    with pytest.raises(IllegalTransitionError, match="without an intent"):
+        store.transition(lease, State.SUBMITTING)
+    store.record_intent(lease, life.intent(lease))
+    store.transition(lease, State.PAUSED)
+    assert store.transition(lease, State.SUBMITTING).state is State.SUBMITTING
+
+
+def test_an_ended_job_is_queued_by_a_restart_only(life: Life, store: Store) -> None:
+    lease = life.claimed()
+    store.transition(lease, State.CANCELLED)
+    with pytest.raises(IllegalTransitionError, match="only as a new attempt"):
+        store.transition(lease, State.QUEUED)
+
+
 def test_fields_change_without_the_state(life: Life, store: Store) -> None:
     lease = life.claimed()
     before = store.job(lease.job_id)

@@ -78,6 +78,11 @@ class Machine(RuleBasedStateMachine):
         active = known.state not in RESTING or known.wish is not None
         return active and (ready or known.wish in (Wish.CANCEL, Wish.PAUSE))
 
+    def may(self, known: Known, to: State) -> bool:
+        new_attempt = to is State.QUEUED and known.state in _BAD
+        unwritten = to is State.SUBMITTING and known.intents < known.attempt
+        return to in allowed(known.kind, known.state) and not new_attempt and not unwritten
+
     def holds(self, lease: Lease) -> bool:
         return self.known[lease.job_id].holder == lease.token
 
@@ -146,10 +151,10 @@ class Machine(RuleBasedStateMachine):
         except LeaseLostError:
             assert not self.holds(lease)
         except IllegalTransitionError:
-            assert to not in allowed(known.kind, known.state)
+            assert not self.may(known, to)
         else:
             assert self.holds(lease)
-            assert to in allowed(known.kind, known.state)
+            assert self.may(known, to)
             self.moved(known, to)
             assert job == self.stores[1 - which].job(job.id)
 

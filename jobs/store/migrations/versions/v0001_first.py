@@ -83,7 +83,7 @@ def _create_jobs() -> None:
 
 def _create_jobs_indexes() -> None:
     free, wished, active = map(sa.text, ("drivable = 1 AND leased = 0", "wish IS NOT NULL", _ACTIVE))
-    claim: list[str | sa.TextClause] = [sa.text("priority DESC"), "seq", "provider", "kind"]
+    claim: list[str | sa.TextClause] = [sa.text("priority DESC"), "seq", "provider", "kind", "state"]
     op.create_index("ix_jobs_claim", "jobs", claim, sqlite_where=free, postgresql_where=free)
     op.create_index("ix_jobs_experiment_seq", "jobs", ["experiment", "seq"])
     op.create_index("ix_jobs_state_seq", "jobs", ["state", "seq", "experiment"])
