@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope, create_task_group, sleep
 
 from broker.jobs.blocking import blocking
+from broker.settings import BATCH
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -63,8 +64,8 @@ class Engine:
             self._tasks.start_soon(self._watch_addresses)
 
     async def note_account(self, name: str) -> None:
-        """Note an account at an address, so that every broker on this store can go on with its jobs."""
-        if "@" in name:
+        """Note an account at an address or by batches, so that every broker on this store can go on with its jobs."""
+        if "@" in name or name.endswith(BATCH):
             await blocking(self.store.put_document, _ACCOUNTS, name, {})
             self._settings.remember(name)
 

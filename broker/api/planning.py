@@ -16,6 +16,7 @@ from broker.jobs.records import Experiment, Handle, Job, NewJob
 from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, PromptPolicy, TuneSpec
 from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate, Provider
+from broker.settings import BATCH, WITH_BATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -266,7 +267,7 @@ class Planner:
         policy: PromptPolicy | None = None,
     ) -> EvaluateSpec:
         return EvaluateSpec(
-            provider=provider,
+            provider=self._asking(provider) if request.batch else provider,
             validation=validation,
             model=model,
             tune_job=tune_job,
@@ -275,6 +276,10 @@ class Planner:
             metrics=request.metrics if request.metrics is not None else DEFAULT_METRICS,
             encoder=request.encoder or self._settings.defaults.encoder,
         )
+
+    def _asking(self, account: str) -> str:
+        """Return the account's face that asks by the Batch API, where its kind has one."""
+        return account + BATCH if self._settings.account(account).kind in WITH_BATCHES else account
 
     def _plan_evaluation(self, spec: EvaluateSpec, label: str, validation: DatasetRef, draft: _Draft) -> None:
         provider = self._accounts.get(spec.provider)

@@ -82,6 +82,7 @@ class ExperimentRequest:
         decoding: How answers are drawn.
         encoder: Sentence encoder of the similarity metric.
         budget_usd: Most that may be reserved and spent.
+        batch: Ask remote models by their Batch API, where they have one: half the price, within a day.
         allow_overlap: Go on when validation prompts are in the training rows; the table says so.
         again: Make a new job even if the same one exists.
         notes: Anything the table must state.
@@ -99,6 +100,7 @@ class ExperimentRequest:
     decoding: Decoding = field(default_factory=Decoding)
     encoder: str | None = None
     budget_usd: float | None = None
+    batch: bool = False
     allow_overlap: bool = False
     again: bool = False
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -117,6 +119,7 @@ def one_job(
     encoder: str | None = None,
     decoding: Decoding | None = None,
     budget_usd: float | None = None,
+    batch: bool = False,
     allow_overlap: bool = False,
     again: bool = False,
     **tuning: Any,
@@ -135,6 +138,7 @@ def one_job(
         encoder: Sentence encoder of the similarity metric.
         decoding: How answers are drawn.
         budget_usd: Most that may be reserved and spent.
+        batch: Ask by the Batch API where there is one.
         allow_overlap: Go on when validation prompts are in the training rows.
         again: Make a new job even if the same one exists.
         tuning: Further fields of `TuneRequest`.
@@ -161,6 +165,7 @@ def one_job(
         decoding=decoding or Decoding(),
         encoder=encoder,
         budget_usd=budget_usd,
+        batch=batch,
         again=again,
         allow_overlap=allow_overlap,
     )

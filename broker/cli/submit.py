@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from broker.api import Broker, ExperimentRequest, Plan
     from broker.jobs.records import Job
-    from broker.jobs.spec import Spec
+    from broker.jobs.spec import Method, Spec
 
 SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table.
 
@@ -33,6 +34,8 @@ SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table.
   broker submit --provider local --model sandbox --train train.jsonl --split 0.1 --epochs 3
 
   broker submit --provider openai --model gpt-4o-mini --train train.jsonl --validation val.jsonl --budget 5 --yes
+
+  broker submit --provider openai --base-url http://127.0.0.1:8100/v1 --model sandbox --train train.jsonl --split 0.1
 
   broker submit --provider local --method dpo --beta 0.1 --train preferences.jsonl --validation val.jsonl
 
@@ -62,6 +65,7 @@ def submit(
         str | None,
         typer.Option(help="local, openai, … or an account of broker.toml.", autocompletion=complete_provider),
     ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Another address, such as broker serve's.")] = None,
     train: Annotated[str | None, typer.Option(help="Training rows: a file, or hf:NAME[:split].")] = None,
     validation: Annotated[str | None, typer.Option(help="Validation rows: a file, or hf:NAME[:split].")] = None,
     model: Annotated[str | None, typer.Option(help="Base model; the account's default when not given.")] = None,
@@ -95,6 +99,7 @@ def submit(
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.0,
     split: Annotated[float | None, typer.Option(help="Share of the rows to hold out for validation.")] = None,
     evaluate: Annotated[bool, typer.Option(help="Judge the model and its base.")] = True,
+    batch: Annotated[bool, typer.Option("--batch", help="Ask by the Batch API: half the price (openai).")] = False,
     budget: Annotated[float | None, typer.Option(help="Most USD that the experiment may cost.", min=0)] = None,
     allow_overlap: Annotated[bool, typer.Option("--allow-overlap", help="Go on; the table says so.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Make a new job even if the same one exists.")] = False,
@@ -103,57 +108,59 @@ def submit(
     detach: Annotated[bool, typer.Option("--detach", help="A background broker goes on.")] = False,
 ) -> int:
     """Fine-tune one model and show the table."""
-    from broker.jobs.spec import Decoding, Method
+    # Some thirty options: they are passed on as they were given.
+    return carry_out(partial(_request, dict(locals())), yes=yes, dry_run=dry_run, detach=detach)
 
-    if method not in list(Method):
-        raise UserError(f"{method!r} is no method of tuning", where="--method", fix=f"one of: {', '.join(Method)}")
+
+_FLAGS = (
+    *("precision", "epochs", "batch_size", "grad_accum", "lr", "lr_multiplier"),
+    *("rank", "alpha", "dropout", "target_modules", "adapter_dtype", "beta"),
+)
+_AS_GIVEN = (
+    *("train", "validation", "model", "seed", "suffix", "experiment", "label", "priority", "encoder", "split"),
+    *("evaluate", "batch", "allow_overlap", "again"),
+)
+
+
+def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest:
+    """Make the request of the options as they were given."""
+    from broker.api.request import one_job
+    from broker.jobs.spec import Decoding
+
+    method, split = _method(given["method"]), given["split"]
     if split is not None and not 0 < split < 1:
         raise UserError(f"{split} is no share", where="--split", fix="a number between 0 and 1, such as 0.1")
-    flags = {
-        "precision": precision,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "grad_accum": grad_accum,
-        "lr": lr,
-        "lr_multiplier": lr_multiplier,
-        "rank": rank,
-        "alpha": alpha,
-        "dropout": dropout,
-        "target_modules": target_modules,
-        "adapter_dtype": adapter_dtype,
-        "beta": beta,
-    }
+    account = _account(given["provider"] or broker.settings.defaults.provider, given["base_url"])
+    known = broker.accounts.get(account).capabilities if account else None
+    flags = named_parameters({name: given[name] for name in _FLAGS}, known) if known else {}
+    return one_job(
+        broker.settings,
+        provider=account,
+        method=method,
+        parameters={**flags, **parse_settings(given["set_"] or [], "--set")},
+        metadata={key: str(value) for key, value in parse_settings(given["metadata"] or [], "--metadata").items()},
+        metrics=tuple(given["metric"]) if given["metric"] else None,
+        decoding=Decoding(max_tokens=given["max_tokens"], temperature=given["temperature"]),
+        budget_usd=given["budget"],
+        **{name: given[name] for name in _AS_GIVEN},
+    )
 
-    def request(broker: Broker) -> ExperimentRequest:
-        from broker.api.request import one_job
 
-        account = provider or broker.settings.defaults.provider
-        given = named_parameters(flags, broker.accounts.get(account).capabilities) if account else {}
-        return one_job(
-            broker.settings,
-            provider=provider,
-            train=train,
-            validation=validation,
-            evaluate=evaluate,
-            split=split,
-            experiment=experiment,
-            metrics=tuple(metric) if metric else None,
-            encoder=encoder,
-            decoding=Decoding(max_tokens=max_tokens, temperature=temperature),
-            budget_usd=budget,
-            allow_overlap=allow_overlap,
-            again=again,
-            model=model,
-            method=Method(method),
-            parameters={**given, **parse_settings(set_ or [], "--set")},
-            seed=seed,
-            suffix=suffix,
-            metadata={key: str(value) for key, value in parse_settings(metadata or [], "--metadata").items()},
-            label=label,
-            priority=priority,
-        )
+def _method(name: str) -> Method:
+    from broker.jobs.spec import Method
 
-    return carry_out(request, yes=yes, dry_run=dry_run, detach=detach)
+    if name not in list(Method):
+        raise UserError(f"{name!r} is no method of tuning", where="--method", fix=f"one of: {', '.join(Method)}")
+    return Method(name)
+
+
+def _account(name: str | None, base_url: str | None) -> str | None:
+    """Return the account's name, which says its address when that is another one than usual."""
+    if base_url is None or name is None:
+        return name
+    if not base_url.startswith(("http://", "https://")):
+        raise UserError(f"{base_url!r} is no URL", where="--base-url", fix="--base-url http://127.0.0.1:8100/v1")
+    return f"{name.partition('@')[0]}@{base_url.rstrip('/')}"
 
 
 def run_recipe(
@@ -243,8 +250,7 @@ def _print_plan(plan: Plan) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from broker.cli.words import job_title, spread
-    from broker.jobs.codec import dump
+    from broker.cli.words import spec_title, spread
     from broker.jobs.spec import EvaluateSpec
 
     OUT.say(f"experiment {plan.experiment.name}")
@@ -253,7 +259,7 @@ def _print_plan(plan: Plan) -> None:
     for planned in plan.jobs:
         spec = planned.job.spec
         tuned = isinstance(spec, EvaluateSpec) and spec.tune_job in new and not planned.job.label
-        what = "evaluate the tuned model" if tuned else job_title({"kind": planned.kind, **dump(planned.job)})
+        what = "evaluate the tuned model" if tuned else spec_title(spec, planned.job.label)
         table.add_row(Text(what), str(_rows(spec)), spread(planned.estimate.low_usd, planned.estimate.high_usd))
     OUT.table(table)
     for line in dict.fromkeys(line for planned in plan.jobs for line in planned.estimate.basis):

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from broker.settings.locations import Locations, locate
+from broker.settings.locations import BATCH, WITH_BATCHES, Locations, locate
 
 if TYPE_CHECKING:
     from broker.settings.load import load_settings
     from broker.settings.model import BUILTIN_KINDS, Account, Defaults, Settings
 
-__all__ = ["BUILTIN_KINDS", "Account", "Defaults", "Locations", "Settings", "load_settings", "locate"]
+__all__ = [
+    "BATCH",
+    "BUILTIN_KINDS",
+    "WITH_BATCHES",
+    "Account",
+    "Defaults",
+    "Locations",
+    "Settings",
+    "load_settings",
+    "locate",
+]
 
 _HOMES = {"load_settings": "broker.settings.load"}
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# The ending of an account's name that makes it ask by the Batch API, and the kinds of providers that have one.
+BATCH = "+batch"
+WITH_BATCHES = frozenset({"openai"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locations:
     """Where the broker's things lie.

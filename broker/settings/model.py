@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from broker.errors import Problem, UnknownNameError
 from broker.settings import sources
-from broker.settings.locations import absolute, default_cache_dir, default_data_dir, default_store_url
+from broker.settings.locations import BATCH, absolute, default_cache_dir, default_data_dir, default_store_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,8 +197,8 @@ class Settings(BaseSettings):
     def account(self, name: str) -> Account:
         """Return one account.
 
-        `NAME@URL` is the account NAME, with its key, at another address: the name says where its jobs are, so that
-        they are found there again after a restart.
+        `NAME@URL` is the account NAME, with its key, at another address, and `NAME+batch` the one that asks by the
+        Batch API: the name of a job's account says where the job is and how it works, also after a restart.
 
         Args:
             name: A name of `[providers.NAME]`, a built-in kind, or the name of an installed provider.
@@ -208,6 +208,9 @@ class Settings(BaseSettings):
         """
         if found := self.providers.get(name):
             return found
+        if name.endswith(BATCH):
+            plain = self.account(name.removesuffix(BATCH))
+            return plain.model_copy(update={"name": name, "options": {**plain.options, "batch": True}})
         known, mark, address = name.partition("@")
         if mark and address.startswith(("http://", "https://")):
             return self.account(known).model_copy(update={"name": name, "base_url": address})

@@ -20,7 +20,7 @@ import anyio
 
 import broker.jobs.store as stores
 from broker.api import Broker, ExperimentRequest, TuneRequest
-from broker.jobs.spec import Decoding
+from broker.jobs.spec import Decoding, ParameterValue
 from broker.results import to_json
 from broker.settings import load_settings
 
@@ -66,7 +66,13 @@ async def _kill_the_worker(broker: Broker, step: int) -> None:
 
 async def main(data: Path, cache: Path, train: str, validation: str, out: Path, moment: str) -> None:
     settings = load_settings(overrides={"data_dir": data, "cache_dir": cache, "lease_s": 2.0, "device": "cpu"})
-    parameters = {"lr": 1e-3, "epochs": 3, "batch_size": 8, "grad_accum": 1, "precision": "bf16"}
+    parameters: dict[str, ParameterValue] = {
+        "lr": 1e-3,
+        "epochs": 3,
+        "batch_size": 8,
+        "grad_accum": 1,
+        "precision": "bf16",
+    }
     request = ExperimentRequest(
         name="killed",
         validation=validation,
@@ -89,5 +95,5 @@ async def main(data: Path, cache: Path, train: str, validation: str, out: Path, 
 
 if __name__ == "__main__":
     moment = sys.argv[6] if len(sys.argv) > 6 else ""
-    stores.open_store = lambda *args, **kwargs: DyingStore(_open_store(*args, **kwargs), moment)  # type: ignore[assignment, return-value]
+    stores.open_store = lambda *args, **kwargs: DyingStore(_open_store(*args, **kwargs), moment)
     anyio.run(main, Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4], Path(sys.argv[5]), moment)
