@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
 from broker.errors import ProviderError, RefusedError
 from broker.providers.openai_tuning.listing import PAGE, Fetch, Item, pages
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +54,14 @@ class Looks:
     requests: int = 0
     _lists: bool = True
 
-    async def look(self, ids: Iterable[str]) -> tuple[dict[str, Item], dict[str, ProviderError]]:
+    async def look(
+        self, ids: Iterable[str], read: Callable[[Item], T]
+    ) -> tuple[dict[str, T], dict[str, ProviderError]]:
         """Look at jobs.
 
         Args:
             ids: The jobs.
+            read: Turns a job into what is kept of it: of a hundred thousand jobs, not every word.
 
         Returns:
             The jobs as the account shows them now, and why some could not be looked at. One that is in neither does not
@@ -64,13 +70,13 @@ class Looks:
         wanted = dict.fromkeys(ids)
         self._forget_others(wanted)
         plan = self.plan(tuple(wanted))
-        found: dict[str, Item] = {}
+        found: dict[str, T] = {}
         if self._lists and (plan.pages or plan.fresh > 1):
             try:
-                await self._walk(plan, set(wanted) - plan.single, found)
+                await self._walk(plan, set(wanted) - plan.single, found, read)
             except RefusedError:
                 self._lists = False  # a server without this listing
-        failed = await self._one_by_one([job_id for job_id in wanted if job_id not in found], found)
+        failed = await self._one_by_one([job_id for job_id in wanted if job_id not in found], found, read)
         return found, failed
 
     def plan(self, ids: tuple[str, ...]) -> Plan:
@@ -91,7 +97,7 @@ class Looks:
         single = frozenset([*deep, *(job_id for _, job_id in known[split:])])
         return Plan(pages=needed, fresh=fresh, single=single if needed or fresh > 1 else frozenset(ids))
 
-    async def _walk(self, plan: Plan, wanted: set[str], found: dict[str, Item]) -> None:
+    async def _walk(self, plan: Plan, wanted: set[str], found: dict[str, T], read: Callable[[Item], T]) -> None:
         walked = barren = position = 0
 
         async def fetch(after: str | None) -> Item:
@@ -102,7 +108,7 @@ class Looks:
             hits = [(position + at, item) for at, item in enumerate(page) if str(item["id"]) in wanted]
             for place, item in hits:
                 self.positions[str(item["id"])] = place
-                found[str(item["id"])] = item
+                found[str(item["id"])] = read(item)
             walked, position = walked + 1, position + len(page)
             barren = 0 if hits else barren + 1
             left = len(wanted) - len(found)
@@ -116,7 +122,9 @@ class Looks:
             else:
                 self.deep.add(job_id)
 
-    async def _one_by_one(self, ids: list[str], found: dict[str, Item]) -> dict[str, ProviderError]:
+    async def _one_by_one(
+        self, ids: list[str], found: dict[str, T], read: Callable[[Item], T]
+    ) -> dict[str, ProviderError]:
         failed: dict[str, ProviderError] = {}
 
         async def ask(job_id: str) -> None:
@@ -126,7 +134,7 @@ class Looks:
                 failed[job_id] = error
                 return
             if item is not None:
-                found[job_id] = item
+                found[job_id] = read(item)
 
         self.requests += len(ids)
         async with anyio.create_task_group() as tasks:

@@ -106,6 +106,11 @@ class OpenAIProvider:
             max_bytes=int(self._options.get("max_bytes", checks.FILE_BYTES)),
         )
 
+    @property
+    def requests(self) -> int:
+        """Return how many requests polling has made so far."""
+        return self._looks.requests
+
     def pin(self, model: str) -> str:
         """Return the snapshot that a name stands for."""
         return self._context.catalog.pin(checks.KIND, model)
@@ -172,11 +177,11 @@ class OpenAIProvider:
 
     async def poll(self, handles: Sequence[Handle]) -> Mapping[str, RemoteStatus]:
         """Return the statuses of many jobs, by list pages where that costs fewer requests."""
-        found, failed = await self._looks.look(handle.id for handle in handles)
+        found, failed = await self._looks.look((handle.id for handle in handles), self._read)
         if failed and not found:
             raise next(iter(failed.values()))
         unseen = {job_id: readings.unseen(self.classify(error)) for job_id, error in failed.items()}
-        return {**{job_id: self._read(item) for job_id, item in found.items()}, **unseen}
+        return found | unseen
 
     async def events(self, handle: Handle, after: str | None) -> AsyncIterator[RemoteEvent]:
         """Yield the events after the one with id `after`, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from broker.jobs.spec import ModelRef
@@ -12,6 +13,9 @@ from broker.providers.openai_tuning.statuses import JOB_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# One for all: a hundred thousand running jobs have no results.
+_NOTHING: dict[str, Any] = {}
 
 
 def status(
@@ -25,7 +29,7 @@ def status(
         cost: Returns the price of (base model, trained tokens).
         censor: Removes secrets from texts.
     """
-    raw = str(item.get("status"))
+    raw = sys.intern(str(item.get("status")))
     state = JOB_STATES.get(raw)
     code, message = _error(item) if state is RemoteState.FAILED else ("", "")
     tuned, tokens = item.get("fine_tuned_model"), item.get("trained_tokens")
@@ -39,7 +43,7 @@ def status(
         error_message=censor(message),
         trained_tokens=trained,
         cost_usd=cost(str(item.get("model")), trained) if done else None,
-        result=_result(item) if done else {},
+        result=_result(item) if done else _NOTHING,
         finished_at=moment(item.get("finished_at")),
     )
 

@@ -266,7 +266,8 @@ def server() -> Generator[str]:
 
 
 def main() -> None:
-    import_module("broker.providers.openai_tuning")  # forks inherit it
+    for name in ("broker.providers.openai_tuning", "broker.scheduler"):
+        import_module(name)  # forks inherit it
     with server() as url:
         bench = Bench(url)
         for line in sys.stdin:

@@ -55,7 +55,7 @@ def best(ids: list[str], remote: Remote) -> int:
 
 async def cost(looks: Looks, ids: list[str]) -> int:
     before = looks.requests
-    found, failed = await looks.look(ids)
+    found, failed = await looks.look(ids, dict)
     assert sorted(found) == sorted(ids)
     assert failed == {}
     return looks.requests - before
@@ -113,9 +113,9 @@ async def test_any_set_of_jobs_is_cheap_from_the_second_look_on(seed: int, wante
 async def test_a_missing_job_is_missing_and_ended_ones_are_forgotten() -> None:
     far = remote(300)
     looks = Looks(fetch=far.page, retrieve=far.one)
-    found, failed = await looks.look([*far.ids[:3], "j999999"])
+    found, failed = await looks.look([*far.ids[:3], "j999999"], dict)
     assert (sorted(found), failed) == (sorted(far.ids[:3]), {})
-    await looks.look(far.ids[:1])
+    await looks.look(far.ids[:1], dict)
     assert set(looks.positions) | looks.deep <= set(far.ids[:1])
 
 
@@ -136,7 +136,7 @@ async def test_a_job_that_cannot_be_asked_for_is_told_apart() -> None:
         return await far.one(job_id)
 
     far.lists = False
-    found, failed = await Looks(fetch=far.page, retrieve=broken).look(far.ids)
+    found, failed = await Looks(fetch=far.page, retrieve=broken).look(far.ids, dict)
     assert (sorted(found), sorted(failed)) == (["j0", "j2"], ["j1"])
 
 
