@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.cli import context
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# So many of the newest jobs are offered.
+_NEWEST = 200
 
 
 def _quietly(find: Callable[[], list[str]]) -> list[str]:
@@ -20,16 +25,23 @@ def _quietly(find: Callable[[], list[str]]) -> list[str]:
 
 def complete_job(incomplete: str) -> list[str]:
     """Return ids of jobs that begin so, newest first."""
-    from broker.cli.glance import glance_names
 
-    return _quietly(lambda: glance_names("id", incomplete))
+    def find() -> list[str]:
+        with context.look() as store:
+            newest = store.jobs(newest_first=True, limit=_NEWEST)
+        return [job.id for job in newest if job.id.startswith(incomplete)]
+
+    return _quietly(find)
 
 
 def complete_experiment(incomplete: str) -> list[str]:
     """Return experiments that begin so, newest first."""
-    from broker.cli.glance import glance_names
 
-    return _quietly(lambda: glance_names("experiment", incomplete))
+    def find() -> list[str]:
+        with context.look() as store:
+            return [known.name for known in store.experiments() if known.name.startswith(incomplete)]
+
+    return _quietly(find)
 
 
 def complete_provider(incomplete: str) -> list[str]:

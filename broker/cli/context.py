@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anyio import CancelScope
 
     from broker.api import Broker
-    from broker.jobs.store.protocol import Store
+    from broker.jobs.store.protocol import Store, StoreView
     from broker.settings import Settings
 
 T = TypeVar("T")
@@ -60,8 +60,26 @@ def settings() -> Settings:
 
 
 @contextmanager
+def look() -> Generator[StoreView]:
+    """Open the store only to read: without an SQL toolkit where that is possible."""
+    from broker.jobs.store.glance import glance
+    from broker.settings import locate
+
+    url = locate(config=STATE.config, overrides=STATE.overrides).store_url
+    view = glance(url)
+    if view is None:
+        with store() as view:
+            yield view
+        return
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+@contextmanager
 def store() -> Generator[Store]:
-    """Open the store for a quick look, without an event loop and without the other settings."""
+    """Open the store without an event loop and without the other settings."""
     from broker.jobs.store import open_store
     from broker.settings import locate
 

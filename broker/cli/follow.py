@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from broker.cli.output import OUT
-from broker.cli.words import STATE_STYLE, job_data, job_title
+from broker.cli.words import STATE_STYLE, job_title
 from broker.jobs.records import EventKind
 from broker.jobs.states import TERMINAL, State
 
@@ -122,7 +122,7 @@ class _Bars:
         self._progress.stop()
 
     def add(self, job: Job) -> None:
-        self._tasks[job.id] = self._progress.add_task(job_title(job_data(job)), total=None, info=_styled(job.state))
+        self._tasks[job.id] = self._progress.add_task(job_title(job), total=None, info=_styled(job.state))
 
     def show(self, event: Event) -> None:
         task = self._tasks.get(event.job_id)
@@ -160,7 +160,7 @@ class _Lines:
         pass
 
     def add(self, job: Job) -> None:
-        self._titles[job.id] = f"{job.id} {job_title(job_data(job))}"
+        self._titles[job.id] = f"{job.id} {job_title(job)}"
 
     def show(self, event: Event) -> None:
         if event.job_id not in self._titles:

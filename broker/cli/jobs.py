@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from broker.cli.glance import Listing
-    from broker.jobs.records import Event
+    from broker.jobs.records import Event, Job
     from broker.jobs.states import State
-    from broker.jobs.store.protocol import Store
+    from broker.jobs.store.protocol import StoreView
 
 JobArgument = Annotated[
     str, typer.Argument(help="Id of a job, or the beginning of one.", metavar="JOB", autocompletion=complete_job)
@@ -82,43 +81,30 @@ def list_jobs(
     offset: Annotated[int, typer.Option(help="Leave out so many of the newest.", min=0)] = 0,
 ) -> int:
     """List the newest jobs."""
-    from broker.cli.glance import glance_jobs
-
     states = _states(state or [])
-    filters: dict[str, Any] = {"experiment": experiment, "states": states, "providers": provider or []}
-    listing = glance_jobs(**filters, limit=limit, offset=offset)
-    if listing is None or (experiment is not None and not listing.counts):
-        listing = _read_jobs(**filters, limit=limit, offset=offset)
-    if OUT.json:
-        OUT.data(listing.jobs)
-        return EXIT_OK
-    if listing.jobs:
-        OUT.table(_jobs_table(listing.jobs, OUT.console.width if OUT.console.is_terminal else None))
-    words = ", ".join(f"{count} {name}" for name, count in listing.counts.items() if count)
-    total = sum(listing.counts.values())
-    OUT.note(f"{len(listing.jobs)} of {total} jobs: {words}" if total else "no jobs yet; broker submit --help")
-    return EXIT_OK
-
-
-def _read_jobs(
-    *, experiment: str | None, states: Sequence[State], providers: Sequence[str], limit: int, offset: int
-) -> Listing:
-    """Read jobs by way of the store, which knows every database and words the errors."""
-    from broker.cli.glance import Listing
-    from broker.cli.words import job_data
-
-    with context.store() as store:
+    with context.look() as store:
         if experiment is not None:
             store.experiment(experiment)
         found = store.jobs(
             experiment=experiment,
             states=states or None,
-            providers=providers or None,
+            providers=provider or None,
             newest_first=True,
             limit=limit,
             offset=offset,
         )
-        return Listing(jobs=[job_data(job) for job in found], counts=store.count_jobs(experiment=experiment))
+        counts = store.count_jobs(experiment=experiment)
+    if OUT.json:
+        from broker.cli.words import job_data
+
+        OUT.data([job_data(job) for job in found])
+        return EXIT_OK
+    if found:
+        OUT.table(_jobs_table(found, OUT.console.width if OUT.console.is_terminal else None))
+    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    total = sum(counts.values())
+    OUT.note(f"{len(found)} of {total} jobs: {words}" if total else "no jobs yet; broker submit --help")
+    return EXIT_OK
 
 
 def _states(names: Sequence[str]) -> list[State]:
@@ -134,11 +120,11 @@ def _states(names: Sequence[str]) -> list[State]:
     return [State(name) for name in names]
 
 
-def _jobs_table(jobs: Sequence[Mapping[str, Any]], width: int | None) -> Table:
+def _jobs_table(jobs: Sequence[Job], width: int | None) -> Table:
     """Return the table of jobs with as many columns as fit, but always an id that can be copied.
 
     Args:
-        jobs: As plain data.
+        jobs: At least one.
         width: Of the terminal; None has room for everything.
     """
     columns = ["job", "state", "what", "experiment", "time", "cost", "asked"]
@@ -151,7 +137,7 @@ def _jobs_table(jobs: Sequence[Mapping[str, Any]], width: int | None) -> Table:
     return table if width is None or width >= _NARROW else _drawn(jobs, ["job", "state"])
 
 
-def _drawn(jobs: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+def _drawn(jobs: Sequence[Job], columns: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -160,17 +146,17 @@ def _drawn(jobs: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        width = max(len(job["id"]) for job in jobs) if name == "job" else None
+        width = max(len(job.id) for job in jobs) if name == "job" else None
         table.add_column(name, no_wrap=name != "what", overflow="fold", min_width=width)
     for job in jobs:
         cells = {
-            "job": Text(job["id"]),
-            "state": Text(state_words(job), style=STATE_STYLE[job["state"]]),
+            "job": Text(job.id),
+            "state": Text(state_words(job), style=STATE_STYLE[job.state]),
             "what": Text(job_title(job)),
-            "experiment": Text(job["experiment"]),
+            "experiment": Text(job.experiment),
             "time": Text(duration(job)),
             "cost": Text(cost_words(job)),
-            "asked": Text(since(job["created_at"])),
+            "asked": Text(since(job.created_at)),
         }
         table.add_row(*(cells[name] for name in columns))
     return table
@@ -178,27 +164,20 @@ def _drawn(jobs: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
 
 def status(job: JobArgument) -> int:
     """Show everything about one job."""
-    from broker.cli.glance import glance_job
-
-    found = glance_job(job) or _read_job(job)
+    with context.look() as store:
+        found = store.job(job)
+        intents = store.intents(found.id)
     if OUT.json:
-        OUT.data(found)
+        from broker.cli.words import job_data
+
+        sends = [{"key": intent.key, "attempt": intent.attempt, "sends": intent.sends} for intent in intents]
+        OUT.data({**job_data(found), "intents": sends})
     else:
         _print_status(found)
     return EXIT_OK
 
 
-def _read_job(name: str) -> dict[str, Any]:
-    from broker.cli.words import job_data
-
-    with context.store() as store:
-        found = store.job(name)
-        intents = store.intents(found.id)
-    sends = [{"key": intent.key, "attempt": intent.attempt, "sends": intent.sends} for intent in intents]
-    return {**job_data(found), "intents": sends}
-
-
-def _print_status(job: Mapping[str, Any]) -> None:
+def _print_status(job: Job) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -208,41 +187,41 @@ def _print_status(job: Mapping[str, Any]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _status_rows(job).items():
-        style = STATE_STYLE[job["state"]] if name == "state" else ""
+        style = STATE_STYLE[job.state] if name == "state" else ""
         if value is not None:
             table.add_row(Text(name, style="dim"), Text(str(value), style=style))
-    for title, failure in (("failure", job["failure"]), ("last look", job["look"])):
+    for title, failure in (("failure", job.failure), ("last look", job.look)):
         if failure is not None:
-            table.add_row(Text(title, style="red"), Text(failure["message"]))
-            if failure["fix"]:
-                table.add_row(Text("fix", style="green"), Text(failure["fix"]))
+            table.add_row(Text(title, style="red"), Text(failure.message))
+            if failure.fix:
+                table.add_row(Text("fix", style="green"), Text(failure.fix))
     OUT.table(table)
 
 
-def _status_rows(job: Mapping[str, Any]) -> dict[str, Any]:
+def _status_rows(job: Job) -> dict[str, Any]:
     from broker.cli.words import cost_words, duration, job_title, number, since, state_words
+    from broker.jobs.spec import EvaluateSpec, TuneSpec
 
-    spec, handle, model = job["spec"], job["handle"], job["model"]
-    data = spec.get("train") or spec.get("validation")
-    given: Mapping[str, Any] = spec.get("parameters") or {}
-    parameters = [f"{name}={value}" for name, value in given.items()]
-    numbers = [f"{name} {number(value)}" for name, value in job["result"].items() if value is not None]
+    spec = job.spec
+    data = spec.train if isinstance(spec, TuneSpec) else spec.validation if isinstance(spec, EvaluateSpec) else None
+    given: Mapping[str, object] = spec.parameters if isinstance(spec, TuneSpec) else {}
+    numbers = [f"{name} {number(value)}" for name, value in job.result.items() if value is not None]
     return {
-        "job": job["id"],
+        "job": job.id,
         "what": job_title(job),
         "state": state_words(job),
-        "experiment": job["experiment"],
-        "provider": spec["provider"] + (f", as {handle['id']}" if handle else ""),
-        "provider says": job["remote_status"],
-        "data": f"{data['name']}, {data['rows']} rows" if data else None,
-        "parameters": ", ".join(parameters) or None,
-        "attempt": job["attempt"] if job["attempt"] > 1 else None,
-        "intent": job["intent_key"],
-        "asked": since(job["created_at"]),
+        "experiment": job.experiment,
+        "provider": job.provider + (f", as {job.handle.id}" if job.handle else ""),
+        "provider says": job.remote_status,
+        "data": f"{data.name}, {data.rows} rows" if data else None,
+        "parameters": ", ".join(f"{name}={value}" for name, value in given.items()) or None,
+        "attempt": job.attempt if job.attempt > 1 else None,
+        "intent": job.intent_key,
+        "asked": since(job.created_at),
         "time": duration(job),
         "cost": cost_words(job),
-        "model": (model["adapter"] or model["name"]) if model else None,
-        "waits for": ", ".join(job["depends_on"]) or None,
+        "model": (job.model.adapter or job.model.name) if job.model else None,
+        "waits for": ", ".join(job.depends_on) or None,
         "result": ", ".join(numbers) or None,
     }
 
@@ -255,7 +234,7 @@ def logs(
     """Show what happened to a job."""
     import time
 
-    with context.store() as store:
+    with context.look() as store:
         job_id = store.job(job).id
         if OUT.json and not follow:
             OUT.data([_event_data(event) for event in _events(store, job_id, after)])
@@ -270,7 +249,7 @@ def logs(
             time.sleep(_LOOK_S)
 
 
-def _events(store: Store, job_id: str, after: int) -> list[Event]:
+def _events(store: StoreView, job_id: str, after: int) -> list[Event]:
     found: list[Event] = []
     while events := store.events(job_id, after=after, limit=1000):
         found += events

@@ -64,7 +64,7 @@ def list_models(ctx: typer.Context) -> int:
     """List the models."""
     if ctx.invoked_subcommand is not None:
         return EXIT_OK
-    with context.store() as store:
+    with context.look() as store:
         made = store.models()
     from broker.catalog import Catalog
 

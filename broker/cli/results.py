@@ -100,7 +100,7 @@ def _plain(table: ResultsTable) -> str:
 
 
 def _list() -> int:
-    with context.store() as store:
+    with context.look() as store:
         found = store.experiments()
         counts = {experiment.name: sum(store.count_jobs(experiment=experiment.name).values()) for experiment in found}
     if OUT.json:
@@ -116,8 +116,6 @@ def _list() -> int:
     table = Table("experiment", "jobs", "validation", "made", box=box.SIMPLE_HEAD)
     for experiment in found:
         validation = (experiment.validation_sha256 or "–")[:12]
-        table.add_row(
-            experiment.name, str(counts[experiment.name]), validation, since(experiment.created_at.isoformat())
-        )
+        table.add_row(experiment.name, str(counts[experiment.name]), validation, since(experiment.created_at))
     OUT.table(table)
     return EXIT_OK

@@ -1,18 +1,18 @@
-"""How jobs, money and times are written. Jobs come as plain data here: as `--json` prints them."""
+"""How jobs, money and times are written."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from broker.jobs.states import RESTING, JobKind, State
+from broker.jobs.spec import EvaluateSpec, TuneSpec, kind_of
+from broker.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from broker.jobs.records import Job
+    from broker.jobs.spec import Spec
 
-STATE_STYLE: dict[str, str] = {
+STATE_STYLE: dict[State, str] = {
     State.QUEUED: "dim",
     State.PREPARING: "cyan",
     State.SUBMITTING: "cyan",
@@ -35,42 +35,35 @@ def job_data(job: Job) -> dict[str, Any]:
     return data
 
 
-def job_title(job: Mapping[str, Any]) -> str:
-    """Return a short name of a job: what it does to which model, where.
+def job_title(job: Job) -> str:
+    """Return a short name of a job: what it does to which model, where."""
+    return spec_title(job.spec, job.label)
+
+
+def spec_title(spec: Spec, label: str = "") -> str:
+    """Return what a job does to which model, where.
 
     Args:
-        job: Plain data.
+        spec: What is asked.
+        label: What a person calls it.
     """
-    spec, kind = job["spec"], job["kind"]
-    if job["label"]:
-        return f"{kind} {job['label']}"
-    if kind == JobKind.TUNE:
-        precision = spec["parameters"].get("precision")
-        return f"{kind} {spec['provider']}:{spec['model']}" + (f" {precision}" if precision else "")
-    if kind == JobKind.EVALUATE:
-        return f"{kind} " + (model_name(spec["model"]) if spec["model"] else f"the model of {spec['tune_job']}")
-    return f"{kind} {spec['provider']}"
+    kind = kind_of(spec)
+    if label:
+        return f"{kind} {label}"
+    if isinstance(spec, TuneSpec):
+        precision = spec.parameters.get("precision")
+        return f"{kind} {spec.provider}:{spec.model}" + (f" {precision}" if precision else "")
+    if isinstance(spec, EvaluateSpec):
+        return f"{kind} " + (spec.model.label if spec.model is not None else f"the model of {spec.tune_job}")
+    return f"{kind} {spec.provider}"
 
 
-def model_name(model: Mapping[str, Any]) -> str:
-    """Return `provider:name`, with the precision where it is known.
-
-    Args:
-        model: Plain data of a `ModelRef`.
-    """
-    return f"{model['provider']}:{model['name']}" + (f" ({model['precision']})" if model["precision"] else "")
-
-
-def state_words(job: Mapping[str, Any]) -> str:
-    """Return a job's state, and what stands beside it: a wish that nobody has acted on, a provider that is silent.
-
-    Args:
-        job: Plain data.
-    """
-    silent = job["look"] and job["state"] not in RESTING
-    beside = [f"{job['wish']} asked" if job["wish"] else "", "no answer" if silent else ""]
+def state_words(job: Job) -> str:
+    """Return a job's state, and what stands beside it: a wish that nobody has acted on, a provider that is silent."""
+    silent = job.look is not None and not job.resting
+    beside = [f"{job.wish} asked" if job.wish else "", "no answer" if silent else ""]
     words = ", ".join(word for word in beside if word)
-    return f"{job['state']} ({words})" if words else str(job["state"])
+    return f"{job.state} ({words})" if words else str(job.state)
 
 
 def dollars(amount: float | None) -> str:
@@ -87,42 +80,27 @@ def spread(low: float, high: float) -> str:
     return dollars(high) if dollars(low) == dollars(high) else f"{dollars(low)} to {dollars(high)}"
 
 
-def cost_words(job: Mapping[str, Any]) -> str:
-    """Return what a job did cost, or what is reserved for it.
-
-    Args:
-        job: Plain data.
-    """
-    if job["cost_usd"] is not None:
-        return dollars(job["cost_usd"])
-    return f"≤ {dollars(job['reserved_usd'])}" if job["reserved_usd"] else "free"
+def cost_words(job: Job) -> str:
+    """Return what a job did cost, or what is reserved for it."""
+    if job.cost_usd is not None:
+        return dollars(job.cost_usd)
+    return f"≤ {dollars(job.reserved_usd)}" if job.reserved_usd else "free"
 
 
-def since(moment: str | None) -> str:
-    """Return how long ago a moment was, such as `3 min ago`.
-
-    Args:
-        moment: As in plain data.
-    """
-    if moment is None:
-        return "–"
-    seconds = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+def since(moment: datetime) -> str:
+    """Return how long ago a moment was, such as `3 min ago`."""
+    seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit} ago"
     return f"{seconds:.0f} s ago"
 
 
-def duration(job: Mapping[str, Any]) -> str:
-    """Return how long a job worked, `1 min 5 s`.
-
-    Args:
-        job: Plain data.
-    """
-    if job["started_at"] is None:
+def duration(job: Job) -> str:
+    """Return how long a job worked, `1 min 5 s`."""
+    if job.started_at is None:
         return "–"
-    end = datetime.fromisoformat(job["finished_at"]) if job["finished_at"] else datetime.now(UTC)
-    return spell_seconds((end - datetime.fromisoformat(job["started_at"])).total_seconds())
+    return spell_seconds(((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds())
 
 
 def spell_seconds(seconds: float) -> str:
