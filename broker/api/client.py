@@ -119,6 +119,8 @@ class Broker:
         """
         await self.offline.make_for(planned.job.spec for planned in plan.jobs)
         await blocking(self._store.add_experiment, plan.experiment)
+        if plan.experiment.budget_usd is not None:
+            await blocking(self._store.set_budget, plan.experiment.name, plan.experiment.budget_usd)
         for account in {planned.job.spec.provider for planned in plan.jobs}:
             await self._engine.note_account(account)
         jobs = await blocking(self._store.add_jobs, plan.experiment.name, [planned.job for planned in plan.jobs])

@@ -54,7 +54,7 @@ class Engine:
         from broker.jobs.store import open_store
 
         self.artifacts = await blocking(Artifacts, self._settings.data_dir / "artifacts")
-        self.store: Store = await blocking(open_store, self._settings.store_url)
+        self.store: Store = await blocking(open_store, self._settings.store_url, secrets=self._secrets())
         self._stack.callback(self.store.close)
         self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
         self._open_accounts()
@@ -62,6 +62,11 @@ class Engine:
         if drive:
             self._start_scheduler()
             self._tasks.start_soon(self._watch_addresses)
+
+    def _secrets(self) -> list[str]:
+        """Return the keys that must be hidden in whatever is stored."""
+        keys = [account.api_key for account in self._settings.providers.values()] + [self._settings.hf_token]
+        return [key.get_secret_value() for key in keys if key is not None]
 
     async def note_account(self, name: str) -> None:
         """Note an account at an address or by batches, so that every broker on this store can go on with its jobs."""
