@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from openai import omit
@@ -331,7 +332,7 @@ class OpenAIProvider:
             live=live,
             uploads=self._uploads,
             artifacts=self._context.artifacts,
-            book=Book(self._context.data_dir / self.name / "batches"),
+            book=Book(self._context.data_dir / "batches" / re.sub(r"[^\w.+-]+", "_", self.name)),
             grace_s=self.capabilities.grace_s,
             poll_s=float(self._options.get("batch_poll_s", _BATCH_POLL_S)),
             report=self._context.report,

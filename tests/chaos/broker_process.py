@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-import broker.jobs.store as stores
-import broker.providers.accounts as accounts
+import broker.jobs.store
+import broker.providers.accounts
 from broker.api import Broker
 from broker.settings import load_settings
 
@@ -27,8 +27,9 @@ STORE_STEPS = (
     "upload", "remember_upload", "forget_upload", "intent", "release", "renew",
 )  # fmt: skip
 PROVIDER_STEPS = ("check", "prepare", "submit", "find", "poll", "events")
-_open_store = stores.open_store
-_open_provider = accounts.open_provider
+_stores: Any = broker.jobs.store
+_accounts: Any = broker.providers.accounts
+_open_store, _open_provider = _stores.open_store, _accounts.open_provider
 
 
 @dataclass
@@ -88,8 +89,8 @@ async def live(folder: Path, account: dict[str, Any], death: Death) -> None:
         account: Settings of the account `openai`.
         death: When to die.
     """
-    stores.open_store = lambda *args, **kwargs: Mortal(_open_store(*args, **kwargs), death, STORE_STEPS)  # type: ignore[assignment, return-value]
-    accounts.open_provider = lambda context: Mortal(_open_provider(context), death, PROVIDER_STEPS)  # type: ignore[assignment, return-value]
+    _stores.open_store = lambda *args, **kwargs: Mortal(_open_store(*args, **kwargs), death, STORE_STEPS)
+    _accounts.open_provider = lambda context: Mortal(_open_provider(context), death, PROVIDER_STEPS)
     overrides = {
         "data_dir": folder / "data",
         "cache_dir": folder / "cache",

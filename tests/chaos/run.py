@@ -1,7 +1,7 @@
 """Random faults, kills and restarts: `python -m tests.chaos.run [COUNT] [--seed N] [--workers N]`.
 
 Each scenario is drawn from a seed, printed when it fails, so that it can be run again alone:
-`python -m tests.chaos.run 1 --seed SEED`. Prints the jobs that were made twice and those that were lost; both must be 0.
+`python -m tests.chaos.run 1 --seed SEED`. Prints how many jobs were made twice and how many were lost; both must be 0.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ async def test_what_a_retry_mends_is_answered(errors: list[Exception]) -> None:
 
 
 async def test_rejections_do_not_count_as_failures() -> None:
-    errors = [
+    errors: list[Exception] = [
         LimitedError(),
         BrokenError(),
         LimitedError(),

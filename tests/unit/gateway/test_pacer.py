@@ -74,6 +74,7 @@ class OpenServer:
 
     def ask(self, now: float) -> float | None:
         del now
+        return None
 
     def left(self) -> int:
         return 0

@@ -123,10 +123,10 @@ async def test_stopping_early_stops_asking(open_desk: OpenDesk) -> None:
             async for _ in answers:
                 break
         await anyio.sleep(0.2)
-        asked = desk.server.state.chats["answered"]
-        assert asked < 50
+        so_far = desk.server.state.chats["answered"]
+        assert so_far < 50
         await anyio.sleep(0.2)
-        assert desk.server.state.chats["answered"] == asked
+        assert desk.server.state.chats["answered"] == so_far
 
 
 async def test_a_cap_on_requests_at_once_is_kept(open_desk: OpenDesk) -> None:
