@@ -87,10 +87,14 @@ def create_app(config: ServerConfig, settings: Settings, store: Store) -> Starle
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-        async with Broker(settings) as broker, anyio.create_task_group() as tasks:
-            app.state.parts = await _open(config, store, broker, metrics, tasks)
-            yield
-            tasks.cancel_scope.cancel()
+        try:
+            async with Broker(settings) as broker, anyio.create_task_group() as tasks:
+                app.state.parts = await _open(config, store, broker, metrics, tasks)
+                yield
+                tasks.cancel_scope.cancel()
+        except BrokerError as error:
+            app.state.failure = error  # for whoever runs the server; uvicorn only logs it
+            raise
 
     gate = Middleware(Gate, config=config, tokens=TokenBook(store), metrics=metrics)
     handlers = {ApiError: _api_error, BrokerError: _broker_error, HTTPException: _http_error}

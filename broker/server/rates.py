@@ -24,6 +24,10 @@ class Rates:
         """Start with full buckets."""
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Return how many clients are remembered."""
+        return len(self._buckets)
+
     def take(self, client: str, per_minute: int) -> dict[str, str]:
         """Count one request.
 

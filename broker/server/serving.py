@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from broker.errors import UserError
+from broker.errors import BrokerError, UserError
 from broker.jobs.blocking import blocking
 from broker.jobs.store import open_store
 from broker.server.app import create_app
@@ -21,6 +23,9 @@ from broker.server.tokens import token_names
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from types import FrameType
+
+    from starlette.applications import Starlette
 
     from broker.jobs.store import Store
     from broker.server.config import ServerConfig
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("broker.server")
 _HEADER_BYTES = 64 * 1024
 _KEEP_ALIVE_S = 75
+_BACKLOG = 2048
 # A client that is still sending a body when it is refused reads the answer only if the rest of the body is taken.
 _DROP_BYTES = 64 * 1024 * 1024
 
@@ -50,10 +56,7 @@ async def serve(
     store = await blocking(open_store, settings.store_url)
     try:
         check_open(config, await blocking(token_names, store))
-        server = build_server(config, settings, store, started)
-        await server.serve()
-        if not server.started:
-            raise UserError(f"the server cannot listen on {config.host}:{config.port}", fix="choose another --port")
+        await build_server(config, settings, store, started).serve()
     finally:
         await blocking(store.close)
 
@@ -86,18 +89,19 @@ def build_server(
         store: Open; closed by the caller.
         started: Called once, with the base URL, when clients can come.
     """
-    return _Server(_uvicorn_config(config, settings, store), started, config)
+    return _Server(create_app(config, settings, store), config, started)
 
 
-def _uvicorn_config(config: ServerConfig, settings: Settings, store: Store) -> uvicorn.Config:
+def _uvicorn_config(app: Starlette, config: ServerConfig) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(config, settings, store),
+        app,
         host=config.host,
         port=config.port,
         http=partial(PatientProtocol, header_s=config.limits.header_s),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="critical",  # what it would say is in our own log and in the errors raised here
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -108,19 +112,48 @@ def _uvicorn_config(config: ServerConfig, settings: Settings, store: Store) -> u
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens, and on which port."""
+    """Binds first, tells when it listens, raises what went wrong, and ends as a function does."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[str], None], asked: ServerConfig) -> None:
-        super().__init__(config)
-        self._tell = started
+    def __init__(self, app: Starlette, asked: ServerConfig, started: Callable[[str], None]) -> None:
+        super().__init__(_uvicorn_config(app, asked))
+        self._app = app
         self._asked = asked
+        self._tell = started
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets or [_bind(self._asked)])
+        self._raise_failure()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            self._raise_failure()
+            raise BrokerError("the server could not start; its log says why") from None
         if self.started and not self.should_exit:
             port = self.servers[0].sockets[0].getsockname()[1]
             host = f"[{self._asked.host}]" if ":" in self._asked.host else self._asked.host
             self._tell(f"http://{host}:{port}/v1")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End as asked; uvicorn would send itself the signal again after the end."""
+        del frame
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    def _raise_failure(self) -> None:
+        failure: BrokerError | None = getattr(self._app.state, "failure", None)
+        if failure is not None:
+            raise failure
+
+
+def _bind(config: ServerConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host.strip("[]"), config.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        what = f"the server cannot listen on {config.host}:{config.port}: {error.strerror}"
+        raise UserError(what, fix="choose another --port or --host") from None
 
 
 class PatientProtocol(H11Protocol):
@@ -146,7 +179,8 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait for headers as long as they are not complete; drop the rest of a body that was refused, to a limit."""
-        refused = self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
+        answered = getattr(self.cycle, "response_complete", False)
+        refused = answered and self.conn.their_state is h11.SEND_BODY
         self._dropped = self._dropped + len(data) if refused else 0
         if self._dropped > _DROP_BYTES:
             self.transport.close()

@@ -65,7 +65,7 @@ class Running:
 
     def say(self, model: str, text: str = "What is a river?", **more: Any) -> Any:
         messages: Any = [{"role": "user", "content": text}]
-        asked = {"temperature": 0.0, "max_tokens": 12, **more}
+        asked: dict[str, Any] = {"temperature": 0.0, "max_tokens": 12, **more}
         return self.client.chat.completions.create(model=model, messages=messages, **asked)
 
 
@@ -159,7 +159,7 @@ def _tokens(choice: Any) -> Any:
 
 
 def test_seeds_choices_stops_and_limits(server: Running) -> None:
-    warm = {"temperature": 1.0, "n": 3, "max_tokens": 16}
+    warm: dict[str, Any] = {"temperature": 1.0, "n": 3, "max_tokens": 16}
     first, second = (server.say(MODEL, seed=5, **warm) for _ in range(2))
     texts = [choice.message.content for choice in first.choices]
     assert texts == [choice.message.content for choice in second.choices], "the same seed, the same answers"

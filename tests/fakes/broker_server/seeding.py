@@ -36,7 +36,7 @@ class Seeded:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=app)
         self._paused: list[str] = []
         self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/v1", timeout=30)
 
@@ -142,6 +142,6 @@ async def _whole(receive: Receive) -> bytes:
         message = await receive()
         if message["type"] != "http.request":
             return body
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if not message.get("more_body"):
             return body

@@ -35,7 +35,7 @@ class Wire:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
-        self._routes = [(path.strip("/").split("/"), path) for path in document["paths"]]
+        self._routes: list[tuple[list[str], str]] = [(path.strip("/").split("/"), path) for path in document["paths"]]
 
     def check(self, method: str, path: str, status: int, body: Any) -> None:
         """Check one JSON answer.

@@ -8,16 +8,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 
 from broker.errors import UserError
 from broker.jobs.store import open_store
-from broker.server import ServerConfig, delete_token, new_token, token_names
+from broker.server import ServerConfig, delete_token, new_token, serve, token_names
 from broker.server.config import Limits, is_loopback
 from broker.server.rates import Rates
 from broker.server.serving import check_open
-from tests.fakes.broker_server import CHAT_ROW, MODEL
+from tests.fakes.broker_server import CHAT_ROW, MODEL, fake_config, fake_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ def test_with_a_token_nobody_else_comes_in(serve_with: ServeWith, tmp_path: Path
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"].startswith("Bearer")
             assert secrets["ann"] not in answer.text
-        assert served.client.get("/models", headers={"authorization": b"Bearer \xff\xfe"}).status_code == 401
+        assert served.client.get("/models", headers={b"authorization": b"Bearer \xff\xfe"}).status_code == 401
         for secret in secrets.values():
             for scheme in ("Bearer", "bearer"):
                 assert served.client.get("/models", headers={"authorization": f"{scheme} {secret}"}).status_code == 200
@@ -124,6 +125,18 @@ def test_other_than_loopback_needs_a_token() -> None:
     assert not is_loopback("localhost.evil.com")
 
 
+def test_what_stands_against_the_start_is_raised(served: Served, tmp_path: Path) -> None:
+    port = int(served.root.rsplit(":", 1)[1])
+    settings = fake_settings(tmp_path / "data")
+    for config, said in (
+        (fake_config(port=port), "cannot listen"),
+        (fake_config(host="0.0.0.0"), "no token"),
+        (fake_config(provider="nobody"), "nobody"),
+    ):
+        with pytest.raises(UserError, match=said):
+            anyio.run(serve, config, settings)
+
+
 def test_each_token_has_its_own_rate(serve_with: ServeWith, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     data_dir.mkdir()
@@ -152,7 +165,7 @@ def test_buckets_are_forgotten_not_hoarded() -> None:
     rates = Rates()
     for number in range(12_000):
         rates.take(f"address {number}", 5)
-    assert len(rates._buckets) <= 10_000
+    assert len(rates) <= 10_000
 
 
 # --- where a request comes from -------------------------------------------------------------------------------------
