@@ -55,17 +55,19 @@ class Ending:
 
     async def _same(self, status: RemoteStatus) -> None:
         job = self._held.job
-        if job.remote_status != status.raw or job.look is not None or job.started_at is None:
+        stale = job.look is not None or job.failure is not None or job.started_at is None
+        if stale or job.remote_status != status.raw:
             started = job.started_at or status.started_at or datetime.now(UTC)
-            await self._parts.update(self._held, remote_status=status.raw, look=None, started_at=started)
+            changes = {"remote_status": status.raw, "look": None, "failure": None, "started_at": started}
+            await self._parts.update(self._held, **changes)
 
     async def _move(self, to: State, status: RemoteStatus) -> None:
-        changes: dict[str, Any] = {"remote_status": status.raw, "look": None}
+        changes: dict[str, Any] = {"remote_status": status.raw, "look": None, "failure": None}
         started = self._held.job.started_at or status.started_at
         if started is not None:
             changes["started_at"] = started
         if to in (State.RUNNING, State.PAUSED):
-            await self._parts.transition(self._held, to, wish=None, **changes)
+            await self._parts.transition(self._held, to, **changes)
             return
         changes["finished_at"] = status.finished_at or datetime.now(UTC)
         changes["result"] = {**dict(status.result), **_tokens(status)}

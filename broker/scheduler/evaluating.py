@@ -5,21 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope
+from anyio import CancelScope, sleep
 
 from broker.errors import StoreError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Failure, Job, Wish
 from broker.jobs.spec import EvaluateSpec, ModelRef
 from broker.jobs.states import State
-from broker.scheduler.parts import Held, Parts, failure_of, read_error
+from broker.providers.contract import Advice
+from broker.scheduler.reading import failure_of, read_error
+from broker.scheduler.tuning import obey_at_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from broker.evaluation import EvaluationResult, Progress
     from broker.providers.contract import Provider
+    from broker.scheduler.parts import Held, Parts
+
+# So often in a row is it asked again after a failure that may pass, without one more answer between.
+_TRIES = 5
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
 
 def evaluation_folder(data_dir: Path, job_id: str) -> Path:
@@ -38,7 +44,8 @@ async def drive_evaluation(parts: Parts, provider: Provider, held: Held) -> bool
     Returns:
         False: an evaluation needs no following.
     """
-    if held.job.wish is not None and await _obey(parts, held):
+    await obey_at_rest(parts, held)
+    if held.job.resting or not await _has_rows(parts, held):
         return False
     model = await _model(parts, held)
     if model is None:
@@ -56,18 +63,15 @@ async def drive_evaluation(parts: Parts, provider: Provider, held: Held) -> bool
     return False
 
 
-async def _obey(parts: Parts, held: Held) -> bool:
-    """Act on a wish that came before the work; say whether the job rests now."""
-    wish, state = held.job.wish, held.job.state
-    if wish is Wish.CANCEL:
-        await parts.end(held, State.CANCELLED)
-    elif wish is Wish.PAUSE and state is not State.PAUSED:
-        await parts.transition(held, State.PAUSED, wish=None)
-    elif wish is Wish.RESUME and state is State.PAUSED:
-        await parts.transition(held, State.QUEUED, wish=None)
-    else:
-        await parts.update(held, wish=None)
-    return held.job.resting
+async def _has_rows(parts: Parts, held: Held) -> bool:
+    """End the job when its validation set is gone from the artifacts."""
+    spec = held.job.spec
+    assert isinstance(spec, EvaluateSpec)
+    missing = await parts.missing(spec.validation)
+    if missing:
+        fix = "put the artifacts folder back from a copy, then: broker resume " + held.job.id
+        await parts.fail(held, Failure(code="data", message=missing[0], fix=fix, at=datetime.now(UTC)))
+    return not missing
 
 
 async def _model(parts: Parts, held: Held) -> ModelRef | None:
@@ -86,30 +90,42 @@ async def _model(parts: Parts, held: Held) -> ModelRef | None:
 
 
 async def _ask(parts: Parts, provider: Provider, held: Held, model: ModelRef) -> None:
-    spec = held.job.spec
-    assert isinstance(spec, EvaluateSpec)
-    try:
-        with held.scope:
-            result = await _evaluate(parts, provider, held, spec, model)
-            await parts.end(
-                held,
-                State.SUCCEEDED,
-                result=_numbers(result),
-                cost_usd=result.cost_usd,
-            )
-    except StoreError:
-        raise
-    except Exception as error:  # a provider may raise anything; its own `classify` reads it
-        await parts.fail(held, failure_of(read_error(provider, error)))
+    with held.scope:
+        await _ask_until_done(parts, provider, held, model)
     if held.scope.cancelled_caught:
         await _interrupted(parts, held)
 
 
+async def _ask_until_done(parts: Parts, provider: Provider, held: Held, model: ModelRef) -> None:
+    """Ask; after a failure that may pass ask again for what is missing, as long as answers come."""
+    tries, rows = 0, -1
+    while True:
+        counted = _Counter(parts, held.job.id)
+        try:
+            result = await _evaluate(parts, provider, held, model, counted, again=held.job.attempt > 1 or tries > 0)
+        except StoreError:
+            raise
+        except Exception as error:  # a provider may raise anything; its own `classify` reads it
+            verdict = read_error(provider, error)
+        else:
+            await parts.end(held, State.SUCCEEDED, result=_numbers(result), cost_usd=result.cost_usd)
+            return
+        tries, rows = (0, counted.rows) if counted.rows > rows else (tries + 1, rows)
+        if verdict.advice not in (Advice.RETRY, Advice.RETRY_AT) or tries >= _TRIES:
+            await parts.fail(held, failure_of(verdict))
+            return
+        await parts.note_look(held, verdict)
+        usual_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**tries)
+        await sleep(verdict.after_s if verdict.after_s is not None else usual_s)
+
+
 async def _evaluate(
-    parts: Parts, provider: Provider, held: Held, spec: EvaluateSpec, model: ModelRef
+    parts: Parts, provider: Provider, held: Held, model: ModelRef, counted: _Counter, *, again: bool
 ) -> EvaluationResult:
     from broker.evaluation import evaluate
 
+    spec = held.job.spec
+    assert isinstance(spec, EvaluateSpec)
     completer = provider.completer(model)
     try:
         return await evaluate(
@@ -120,8 +136,8 @@ async def _evaluate(
             artifacts=parts.artifacts,
             folder=evaluation_folder(parts.data_dir, held.job.id),
             workers=parts.workers,
-            on_progress=_reporter(parts, held.job.id),
-            retry_failed=held.job.attempt > 1,
+            on_progress=counted,
+            retry_failed=again,
             encoder=_encoder_folder(parts, spec),
             label=held.job.label,
         )
@@ -148,19 +164,18 @@ def _numbers(result: EvaluationResult) -> dict[str, float | int | None]:
     return {**numbers, **{name: found.value for name, found in result.metrics.items()}}
 
 
-def _reporter(parts: Parts, job_id: str) -> Callable[[Progress], None]:
-    def report(progress: Progress) -> None:
-        parts.progress(
-            job_id,
-            {
-                "rows": progress.done,
-                "total_rows": progress.total,
-                "failed": progress.failed,
-                "tokens": progress.tokens,
-            },
-        )
+class _Counter:
+    """Notes how far the asking is, for watchers and for whoever decides whether it goes on."""
 
-    return report
+    def __init__(self, parts: Parts, job_id: str) -> None:
+        self._parts = parts
+        self._job_id = job_id
+        self.rows = 0
+
+    def __call__(self, progress: Progress) -> None:
+        self.rows = progress.done - progress.failed
+        data = {"rows": progress.done, "total_rows": progress.total}
+        self._parts.progress(self._job_id, {**data, "failed": progress.failed, "tokens": progress.tokens})
 
 
 async def _interrupted(parts: Parts, held: Held) -> None:
@@ -170,4 +185,4 @@ async def _interrupted(parts: Parts, held: Held) -> None:
     if record.wish is Wish.CANCEL:
         await parts.end(held, State.CANCELLED)
     elif record.wish is Wish.PAUSE:
-        await parts.transition(held, State.PAUSED, wish=None)
+        await parts.transition(held, State.PAUSED)

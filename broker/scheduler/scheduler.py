@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import anyio
 from anyio import CancelScope, Event, create_task_group, current_time, move_on_after
 
-from broker.errors import BrokerError, LeaseLostError, StoreError
+from broker.errors import LeaseLostError, StoreError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Job, Lease, Wish
-from broker.jobs.states import JobKind, State
-from broker.providers.contract import Advice, Provider, Verdict
-from broker.scheduler.evaluating import drive_evaluation
+from broker.jobs.states import JobKind
+from broker.scheduler.driving import drive
 from broker.scheduler.following import Follower
-from broker.scheduler.parts import PERSIST_S, Held, Parts, failure_of, read_error
-from broker.scheduler.tuning import drive_tuning
+from broker.scheduler.leases import Leases
+from broker.scheduler.opening import Opening
+from broker.scheduler.parts import PERSIST_S, WORKING, Held, Parts, lease_now, working_of
+from broker.scheduler.reading import telling
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Sequence
 
     from anyio.abc import TaskGroup
 
-# Driver by kind of job; says whether the job wants to be followed.
-DRIVERS: dict[JobKind, Callable[[Parts, Provider, Held], Awaitable[bool]]] = {
-    JobKind.TUNE: drive_tuning,
-    JobKind.EVALUATE: drive_evaluation,
-}
+    from broker.providers.contract import Provider
+
 # Remote jobs being prepared or submitted at once, and remote evaluations at once, per account.
 _STARTING = 512
 _ASKING = 4
 _CLAIM_BATCH = 500
-# A job whose account cannot be opened here is left to others for this long, seconds.
-_SHY_S = 30.0
+_WORKING_BATCH = 20_000
+# A job that its driver leaves as it found it is tried again after so many seconds, doubled each time.
+_LINGER_S, _LONGEST_LINGER_S = 2.0, 120.0
 
 
 class Scheduler:
@@ -51,82 +48,86 @@ class Scheduler:
             look_s: Seconds between two looks for new jobs and wishes.
         """
         self._parts = parts
-        self._lease_s = lease_s
+        self._lease_s = parts.lease_s = lease_s
         self._look_s = look_s
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._leases = Leases(parts.store, lease_s, kept=self._kept, lost=self._lost)
+        self._opening = Opening(parts, self._leases.owner)
         self._held: dict[str, Held] = {}
-        self._leases: dict[str, Lease] = {}
         self._followers: dict[str, Follower] = {}
         self._busy: Counter[tuple[str, bool]] = Counter()
-        self._shy: dict[str, float] = {}
-        self._returned: list[Lease] = []
+        self._searched: dict[str, float] = {}
+        self._lingers: Counter[str] = Counter()
         self._more = Event()
+
+    @property
+    def owner(self) -> str:
+        """Return the name under which this process holds its leases."""
+        return self._leases.owner
 
     def poke(self) -> None:
         """Look for jobs and wishes at once."""
         self._more.set()
 
     async def run(self) -> None:
-        """Drive until cancelled; then give every lease back."""
+        """Drive until cancelled; then give every lease back.
+
+        Raises:
+            StoreError: The store or the disk failed. What was stored is intact; the next start goes on from there.
+        """
         try:
             async with create_task_group() as tasks:
                 tasks.start_soon(self._renew_leases)
                 tasks.start_soon(self._flush_events)
                 await self._look_for_work(tasks)
+        except BaseExceptionGroup as group:
+            raise telling(group) from None
         finally:
-            with CancelScope(shield=True, deadline=current_time() + PERSIST_S):
+            # A disk that is full was told of already, and leases run out by themselves.
+            with CancelScope(shield=True, deadline=current_time() + PERSIST_S), suppress(StoreError):
+                await self._leases.release_all()
                 await self._parts.flush()
-                await blocking(self._parts.store.release, [*self._leases.values(), *self._returned])
 
     async def _look_for_work(self, tasks: TaskGroup) -> None:
         while True:
             self._more = Event()
-            await self._return_leases()
+            await self._leases.freshen()
+            await self._leases.flush()
             await self._hear_wishes()
             claimed = 0
-            for account in self._accounts():
-                claimed += await self._claim(account, tasks)
+            for provider in await self._opening.providers():
+                claimed += await self._claim(provider, tasks)
             if not claimed:
                 with move_on_after(self._look_s):
                     await self._more.wait()
 
-    def _accounts(self) -> list[str]:
-        now = current_time()
-        return [name for name in self._parts.settings.account_names() if self._shy.get(name, 0.0) <= now]
-
-    async def _claim(self, account: str, tasks: TaskGroup) -> int:
-        provider = await self._open(account)
-        if provider is None:
-            return 0
-        total = 0
+    async def _claim(self, provider: Provider, tasks: TaskGroup) -> int:
+        total = await self._claim_working(provider, tasks)
         for kinds, room in self._room(provider):
-            if room > 0:
-                total += await self._take(account, provider, kinds, room, tasks)
+            # Without room, what somebody wants to stop is taken all the same.
+            wishes = None if room > 0 else (Wish.CANCEL, Wish.PAUSE)
+            total += await self._take(provider, kinds, room if room > 0 else _CLAIM_BATCH, wishes, tasks)
         return total
 
-    async def _open(self, account: str) -> Provider | None:
-        """Open an account only when it has work, and shy away from it for a while when it cannot be opened."""
-        if account in self._parts.accounts.names():
-            return self._parts.accounts.get(account)
-        waiting = await blocking(self._parts.store.has_work, account)
-        if not waiting:
-            return None
-        try:
-            return self._parts.accounts.get(account)
-        except BrokerError as error:
-            self._shy[account] = current_time() + _SHY_S
-            await self._note_unopened(account, error)
-            return None
-
-    async def _note_unopened(self, account: str, error: BrokerError) -> None:
-        """Tell, on every job that waits for it, why its account cannot be opened here."""
-        verdict = Verdict(advice=Advice.RETRY, code="account", message=error.message, fix=error.fix)
+    async def _claim_working(self, provider: Provider, tasks: TaskGroup) -> int:
+        """Follow what its provider works on already, whoever sent it, however many: once here, and now and then."""
+        name = provider.name
+        if current_time() < self._searched.get(name, 0.0):
+            return 0
         taken = await blocking(
-            self._parts.store.claim, self.owner, lease_s=self._lease_s, limit=_CLAIM_BATCH, providers=[account]
+            self._parts.store.claim_working,
+            self.owner,
+            lease_s=self._lease_s,
+            limit=_WORKING_BATCH,
+            provider=name,
         )
-        for job, lease in taken:
-            await self._parts.note_look(Held(job=job, lease=lease), verdict)
-        await blocking(self._parts.store.release, [lease for _, lease in taken])
+        if not taken:
+            self._searched[name] = current_time() + self._lease_s / 3
+            return 0
+        follower = self._follower(provider, tasks)
+        for job in taken:
+            if self._leases.add(job.lease):
+                follower.follow(job)
+        return len(taken)
 
     def _room(self, provider: Provider) -> list[tuple[tuple[JobKind, ...], int]]:
         name = provider.name
@@ -142,26 +143,38 @@ class Scheduler:
         return [((JobKind.TUNE,), tuning), ((JobKind.EVALUATE,), _ASKING - asking)]
 
     async def _take(
-        self, account: str, provider: Provider, kinds: tuple[JobKind, ...], room: int, tasks: TaskGroup
+        self,
+        provider: Provider,
+        kinds: tuple[JobKind, ...],
+        room: int,
+        wishes: Sequence[Wish] | None,
+        tasks: TaskGroup,
     ) -> int:
+        now = lease_now()
         taken = await blocking(
             self._parts.store.claim,
             self.owner,
             lease_s=self._lease_s,
             limit=min(room, _CLAIM_BATCH),
-            providers=[account],
+            providers=[provider.name],
             kinds=kinds,
+            wishes=wishes,
         )
         for job, lease in taken:
-            held = Held(job=job, lease=lease)
-            self._leases[job.id] = lease
-            if job.handle is not None and job.state in (State.RUNNING, State.PAUSING, State.CANCELLING):
-                self._follower(provider, tasks).follow(held)
-            else:
-                self._held[job.id] = held
-                self._busy[account, job.kind is JobKind.EVALUATE] += 1
-                tasks.start_soon(self._drive, provider, held, tasks)
+            if self._leases.add(lease):
+                self._begin(provider, job, lease, now + self._lease_s, tasks)
         return len(taken)
+
+    def _begin(self, provider: Provider, job: Job, lease: Lease, until: float, tasks: TaskGroup) -> None:
+        held = Held(job=job, lease=lease, until=until, heard=job.wish)
+        if job.id in self._held:  # its driver has lost its lease and has not ended yet
+            self._leases.give_back(job.id)
+        elif job.handle is not None and job.state in WORKING:
+            self._follower(provider, tasks).follow(working_of(held))
+        else:
+            self._held[job.id] = held
+            self._busy[provider.name, job.kind is JobKind.EVALUATE] += 1
+            tasks.start_soon(self._drive, provider, held, tasks)
 
     def _follower(self, provider: Provider, tasks: TaskGroup) -> Follower:
         if provider.name not in self._followers:
@@ -172,74 +185,68 @@ class Scheduler:
 
     async def _drive(self, provider: Provider, held: Held, tasks: TaskGroup) -> None:
         follow = False
-        try:
-            follow = await DRIVERS[held.job.kind](self._parts, provider, held)
-        except LeaseLostError:
-            self._leases.pop(held.job.id, None)
-        except StoreError:
-            raise
-        except Exception as error:  # one broken job must not stop its neighbours
-            await self._parts.fail(held, failure_of(read_error(None, error)))
-        finally:
-            del self._held[held.job.id]
-            self._busy[provider.name, held.job.kind is JobKind.EVALUATE] -= 1
-            self.poke()
-        if follow:
-            self._follower(provider, tasks).follow(held)
+        with held.tenure:
+            follow = await self._serve(provider, held)
+        del self._held[held.lease.job_id]
+        if follow and held.lease.job_id in self._leases:
+            self._follower(provider, tasks).follow(working_of(held))
         else:
-            await self._release(held.job.id)
+            self._leases.give_back(held.lease.job_id, held.lease)
+            self.poke()
+
+    async def _serve(self, provider: Provider, held: Held) -> bool:
+        """Drive a job as far as it goes; say whether it wants to be followed."""
+        before = held.job
+        try:
+            follow = await drive(self._parts, provider, held)
+        except LeaseLostError:
+            self._leases.forget(held.lease)
+            return False
+        finally:
+            self._busy[provider.name, before.kind is JobKind.EVALUATE] -= 1
+            self.poke()
+        if not follow:
+            await self._linger(held, before)
+        return follow
+
+    async def _linger(self, held: Held, before: Job) -> None:
+        """Keep a job for a while that its driver left as it found it, so that it is not taken again at once."""
+        now = await blocking(self._parts.store.job, before.id)
+        same = (now.state, now.attempt, now.wish) == (before.state, before.attempt, before.wish)
+        if not same or (now.resting and now.wish is None):
+            del self._lingers[before.id]
+            return
+        self._lingers[before.id] += 1
+        held.wished, held.heard = Event(), now.wish
+        with move_on_after(min(_LONGEST_LINGER_S, _LINGER_S * 2.0 ** (self._lingers[before.id] - 1))):
+            await held.wished.wait()
 
     def _let_go(self, job_id: str) -> None:
-        lease = self._leases.pop(job_id, None)
-        if lease is not None:
-            self._returned.append(lease)
+        self._leases.give_back(job_id)
         self.poke()
-
-    async def _return_leases(self) -> None:
-        if self._returned:
-            batch, self._returned = self._returned, []
-            await blocking(self._parts.store.release, batch)
-
-    async def _release(self, job_id: str) -> None:
-        lease = self._leases.pop(job_id, None)
-        if lease is not None:
-            with CancelScope(shield=True, deadline=current_time() + PERSIST_S):
-                await blocking(self._parts.store.release, [lease])
 
     async def _hear_wishes(self) -> None:
         for job in await blocking(self._parts.store.wishes, self.owner):
             if job.id in self._held:
-                self._wish_of_driven(self._held[job.id], job)
+                _tell(self._held[job.id], job.wish)
             elif job.provider in self._followers:
                 self._followers[job.provider].wish(job.id, job.wish)
 
-    def _wish_of_driven(self, held: Held, job: Job) -> None:
-        held.wished.set()
-        if job.kind is not JobKind.TUNE and job.wish in (Wish.CANCEL, Wish.PAUSE):
-            held.scope.cancel()
-
     async def _renew_leases(self) -> None:
         while True:
+            if await self._leases.bury():
+                self._searched.clear()
+                self.poke()
             await anyio.sleep(self._lease_s / 3)
-            kept, lost = await blocking(self._parts.store.renew, list(self._leases.values()), lease_s=self._lease_s)
-            for lease in kept:
-                self._renewed(lease)
-            for lease in lost:
-                self._lost(lease.job_id)
+            await self._leases.renew()
 
-    def _renewed(self, lease: Lease) -> None:
-        if lease.job_id not in self._leases:
-            return
-        self._leases[lease.job_id] = lease
-        if lease.job_id in self._held:
-            self._held[lease.job_id].lease = lease
-        for follower in self._followers.values():
-            follower.renewed(lease)
+    def _kept(self, job_id: str, until: float) -> None:
+        if job_id in self._held:
+            self._held[job_id].extend(until)
 
     def _lost(self, job_id: str) -> None:
-        self._leases.pop(job_id, None)
         if job_id in self._held:
-            self._held[job_id].scope.cancel()
+            self._held[job_id].tenure.cancel()
         for follower in self._followers.values():
             follower.drop(job_id)
 
@@ -247,3 +254,13 @@ class Scheduler:
         while True:
             await anyio.sleep(self._look_s / 2)
             await self._parts.flush()
+
+
+def _tell(held: Held, wish: Wish | None) -> None:
+    """Tell a driver of a wish, once."""
+    if wish is held.heard:
+        return
+    held.heard = wish
+    held.wished.set()
+    if wish in (Wish.CANCEL, Wish.PAUSE):
+        held.scope.cancel()

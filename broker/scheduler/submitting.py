@@ -15,14 +15,15 @@ from random import Random
 
 from anyio import CancelScope, Event, current_time, move_on_after, sleep
 
-from broker.errors import OutcomeUnknownError
+from broker.errors import LeaseLostError, OutcomeUnknownError, StoreError
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_intent_key
-from broker.jobs.records import Failure, Handle, Intent, Wish
+from broker.jobs.records import EventKind, Failure, Handle, Intent, NewEvent, Wish
 from broker.jobs.spec import TuneSpec
 from broker.jobs.states import State
 from broker.providers.contract import Advice, Provider, Verdict
-from broker.scheduler.parts import PERSIST_S, Held, Parts, failure_of, read_error
+from broker.scheduler.parts import Held, Parts, persisting
+from broker.scheduler.reading import failure_of, read_error
 
 MAX_SENDS = 4
 MAX_UNKNOWN = 2
@@ -48,20 +49,13 @@ class Submission:
         self._tries = 0
         self._unknown = 0
 
-    async def run(self) -> bool:
-        """Create the job at its provider, exactly once as far as anyone can know.
-
-        Returns:
-            Whether the job is running now.
-        """
+    async def run(self) -> None:
+        """Create the job at its provider, exactly once as far as anyone can know."""
         intent = await self._intent()
-        while True:
+        while self._held.job.state is State.SUBMITTING:
             if intent.sends and not await self._settle(intent):
-                return self._held.job.state is State.RUNNING
-            intent = await blocking(self._parts.store.intent, intent.key)
-            outcome = await self._send(intent)
-            if outcome is not None:
-                return outcome
+                return
+            await self._send(intent)
             intent = await blocking(self._parts.store.intent, intent.key)
 
     async def _intent(self) -> Intent:
@@ -74,57 +68,90 @@ class Submission:
         intent = Intent(key=new_intent_key(), job_id=held.job.id, attempt=held.job.attempt, spec=spec, created_at=now)
         held.job = await blocking(self._parts.store.record_intent, held.lease, intent)
         self._parts.changed()
-        return intent
+        return await blocking(self._parts.store.intent, intent.key)
 
-    async def _send(self, intent: Intent) -> bool | None:
-        """Send the creating call once; None means: look at the intent again."""
+    async def _send(self, intent: Intent) -> None:
+        """Make everything ready, and send the creating call once unless somebody wishes otherwise."""
+        if missing := await self._parts.missing(intent.spec.train, intent.spec.validation):
+            fix = f"give the file again: broker submit …; this job stays failed: broker status {intent.job_id}"
+            await self._refused(Verdict(advice=Advice.NEVER, code="data", message="; ".join(missing), fix=fix))
+            return
+        self._held.scope = CancelScope()
         try:
-            await self._provider.prepare(intent)
+            with self._held.scope:
+                await self._provider.prepare(intent)
+        except StoreError:
+            raise
         except Exception as error:  # as below; nothing was sent yet
-            return await self._refused(read_error(self._provider, error))
-        await blocking(self._parts.store.record_send, self._held.lease, intent.key)
+            await self._refused(read_error(self._provider, error))
+            return
+        if not await self._obeyed():
+            await self._parts.assure(self._held)
+            await blocking(self._parts.store.record_send, self._held.lease, intent.key)
+            await self._create(intent)
+
+    async def _create(self, intent: Intent) -> None:
+        """Send the creating call, once."""
+        await self._parts.assure(self._held)
         try:
-            handle = await self._provider.submit(intent)
+            with self._held.tenured() as tenure:
+                handle = await self._provider.submit(intent)
+                await self._keep(handle)
+            if not tenure.cancelled_caught:
+                return
+            await self._parts.assure(self._held)
+            verdict = self._provider.classify(OutcomeUnknownError("this broker was stopped while it sent the job"))
+        except StoreError:
+            raise
         except OutcomeUnknownError as error:
-            await self._doubt(self._provider.classify(error))
-            return None
+            verdict = self._provider.classify(error)
         except Exception as error:  # a provider may raise anything; its own `classify` reads it
             verdict = read_error(self._provider, error)
-        else:
-            await self._keep(handle)
-            return True
-        if verdict.advice is Advice.UNKNOWN:
-            await self._doubt(verdict)
-            return None
-        await blocking(self._parts.store.record_unsent, self._held.lease, intent.key)
-        return await self._refused(verdict)
-
-    async def _keep(self, handle: Handle) -> None:
-        with CancelScope(shield=True, deadline=current_time() + PERSIST_S):
-            self._held.job = await blocking(self._parts.store.record_handle, self._held.lease, handle)
-        self._parts.changed()
-
-    async def _doubt(self, verdict: Verdict) -> None:
+            if verdict.advice is not Advice.UNKNOWN:
+                await blocking(self._parts.store.record_unsent, self._held.lease, intent.key)
+                await self._refused(verdict)
+                return
         self._unknown += 1
         await self._parts.note_look(self._held, verdict)
 
-    async def _refused(self, verdict: Verdict) -> bool | None:
+    async def _keep(self, handle: Handle) -> None:
+        try:
+            with persisting(self._held.lease.job_id):
+                self._held.job = await blocking(self._parts.store.record_handle, self._held.lease, handle)
+        except LeaseLostError:
+            # Whoever drives the job now finds it there; where it cannot be looked up, a person reads this line.
+            what = f"created as {handle.id} while the job was given to another broker"
+            data = {"level": "warning", "message": what, "handle": handle.id}
+            job_id = self._held.lease.job_id
+            self._parts.events.append(NewEvent(job_id=job_id, kind=EventKind.LOG, data=data, at=datetime.now(UTC)))
+            raise
+        self._parts.changed()
+
+    async def _refused(self, verdict: Verdict) -> None:
         """Nothing was created: fail, or wait and try again."""
         if verdict.advice is Advice.NEVER:
             await self._parts.fail(self._held, failure_of(verdict))
-            return False
+            return
         await self._parts.note_look(self._held, verdict)
         with move_on_after(verdict.after_s if verdict.after_s is not None else self._backoff()):
             await self._held.wished.wait()
-        if await self._cancel_wanted():
-            await self._parts.end(self._held, State.CANCELLED)
-            return False
-        return None
+        await self._obeyed()
 
-    async def _cancel_wanted(self) -> bool:
-        record = await blocking(self._parts.store.job, self._held.job.id)
+    async def _obeyed(self) -> bool:
+        """Act on a wish while nothing is at the provider; say whether the job is not to be sent now."""
+        wish = await self._wish()
+        if wish is Wish.CANCEL:
+            await self._parts.end(self._held, State.CANCELLED)
+        elif wish is Wish.PAUSE:
+            await self._parts.transition(self._held, State.PAUSED)
+        elif wish is Wish.RESUME:
+            await self._parts.forget(self._held, wish)
+        return self._held.job.state is not State.SUBMITTING
+
+    async def _wish(self) -> Wish | None:
+        # Made anew before the look: a wish that comes after it wakes whoever waits next.
         self._held.wished = Event()
-        return record.wish is Wish.CANCEL
+        return (await blocking(self._parts.store.job, self._held.job.id)).wish
 
     async def _settle(self, intent: Intent) -> bool:
         """Find out what became of earlier sends.
@@ -133,33 +160,43 @@ class Submission:
             Whether the creating call may go out (again).
         """
         capabilities = self._parts.accounts.capabilities(self._provider.name)
-        handle = await self._look_for(intent, capabilities.grace_s) if capabilities.findable else None
-        if handle is not None:
-            await self._keep(handle)
-            return False
-        if capabilities.findable and await self._cancel_wanted():
-            await self._parts.end(self._held, State.CANCELLED)
-            return False
-        if not capabilities.findable or self._unknown >= MAX_UNKNOWN or intent.sends >= MAX_SENDS:
+        if not capabilities.findable:
             await self._lose(intent)
             return False
-        return True
+        handle, answered = await self._look_for(intent, capabilities.grace_s)
+        if handle is not None:
+            await self._keep(handle)
+        elif answered and await self._wish() is Wish.CANCEL:
+            await self._parts.end(self._held, State.CANCELLED)
+        elif not answered or self._unknown >= MAX_UNKNOWN or intent.sends >= MAX_SENDS:
+            await self._lose(intent)
+        else:
+            return True
+        return False
 
-    async def _look_for(self, intent: Intent, grace_s: float) -> Handle | None:
-        """List until the grace time is over; only listings that the provider answered count as looks."""
+    async def _look_for(self, intent: Intent, grace_s: float) -> tuple[Handle | None, bool]:
+        """List until the grace time is over; only a listing that began after it proves that nothing is there.
+
+        Returns:
+            The handle, if it is listed, and whether the provider answered: False only where a person wishes the end of
+            a job about which the provider is silent.
+        """
         ends = current_time() + grace_s
-        answered = False
         while True:
+            began = current_time()
             try:
                 handle = await self._provider.find(intent)
                 answered = True
+            except StoreError:
+                raise
             except Exception as error:  # a failed look, read by the provider's `classify`
                 handle, answered = None, False
                 await self._parts.note_look(self._held, read_error(self._provider, error))
-            if handle is not None:
-                return handle
-            if answered and current_time() >= ends:
-                return None
+            over = began >= ends
+            if handle is not None or (over and answered):
+                return handle, True
+            if over and await self._wish() is Wish.CANCEL:
+                return None, False
             await sleep(self._backoff(most=max(0.05, grace_s / 4)))
 
     async def _lose(self, intent: Intent) -> None:
