@@ -22,6 +22,7 @@ _SECRETS = ("_API_KEY", "_SECRET", "_PASSWORD", "_STORE_URL")
 _DEFAULTS = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on a GPU: a resumed run must be bit-equal
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin make every step five times as long beside another busy process
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled here; bitsandbytes would load the compiler, a second and more
