@@ -51,9 +51,7 @@ class Control:
         if record.state not in _RESTARTABLE:
             return record
         restarted = await blocking(self._store.restart, record.id)
-        for waiting in await self._judges(record):
-            if waiting.state in (State.FAILED, State.CANCELLED):
-                await blocking(self._store.restart, waiting.id)
+        await self._judge_again(record)
         self._poke()
         return restarted
 
@@ -91,8 +89,15 @@ class Control:
             what = f"{handle.id} tunes {spec.model!r}, but {lost.id} asked for {wanted!r}"
             raise UserError(what, where="--job", fix=f"broker adopt {handle.id} takes it over as a job of its own")
         record = await blocking(self._store.settle, lost.id, State.RUNNING, handle=handle, note="adopted")
+        await self._judge_again(lost)
         self._poke()
         return record
+
+    async def _judge_again(self, job: Job) -> None:
+        """Begin the evaluations of a job anew that ended because it had no model."""
+        for waiting in await self._judges(job):
+            if waiting.state in (State.FAILED, State.CANCELLED):
+                await blocking(self._store.restart, waiting.id)
 
     async def _judges(self, job: Job) -> list[Job]:
         found = await blocking(self._store.jobs, experiment=job.experiment, kinds=[JobKind.EVALUATE])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from anyio import CancelScope, create_task_group, sleep
+from anyio import CancelScope, Event, create_task_group, get_cancelled_exc_class, move_on_after, sleep
 
+from broker.errors import StoreError
 from broker.jobs.blocking import blocking
 from broker.settings import BATCH
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _ACCOUNTS = "account"
 _LOOK_S = 5.0
+# A driver that does not put down its work within this time is left behind, seconds.
+_REST_S = 20.0
+
 Report = Callable[[str, int, int], None]
 
 
@@ -46,22 +50,27 @@ class Engine:
         self._stack = AsyncExitStack()
         self._scheduler: Scheduler | None = None
         self._driving = CancelScope()
+        self._rested = Event()
         self._watching = CancelScope()
 
     async def open(self, *, drive: bool) -> None:
-        """Open everything; with `drive`, begin to drive."""
+        """Open everything; with `drive`, begin to drive. What was opened is closed again when the rest fails."""
         from broker.jobs.artifacts import Artifacts
         from broker.jobs.store import open_store
 
         self.artifacts = await blocking(Artifacts, self._settings.data_dir / "artifacts")
-        self.store: Store = await blocking(open_store, self._settings.store_url, secrets=self._secrets())
-        self._stack.callback(self.store.close)
-        self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
-        self._open_accounts()
-        await self._remember_addresses()
-        if drive:
-            self._start_scheduler()
-            self._tasks.start_soon(self._watch_addresses)
+        try:
+            self.store: Store = await blocking(open_store, self._settings.store_url, secrets=self._secrets())
+            self._stack.callback(self.store.close)
+            self._tasks: TaskGroup = await self._stack.enter_async_context(create_task_group())
+            self._open_accounts()
+            await self._remember_addresses()
+            if drive:
+                self._start_scheduler()
+                self._tasks.start_soon(self._watch_addresses)
+        except BaseException as error:
+            await self._close_stack(type(error), error, error.__traceback__)
+            raise
 
     def _secrets(self) -> list[str]:
         """Return the keys that must be hidden in whatever is stored."""
@@ -97,13 +106,30 @@ class Engine:
             with CancelScope(shield=True):
                 self._driving.cancel()
                 self._watching.cancel()
-                await self.accounts.aclose()
-                await self.workers.aclose()
+                await self._rest()
+                try:
+                    await self.accounts.aclose()
+                finally:
+                    await self.workers.aclose()
+        finally:
             if error is None:
                 self._tasks.cancel_scope.cancel()
+            closed = await self._close_stack(kind, error, trace)
+        return closed
+
+    async def _close_stack(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
             return await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             raise plain(group) from None
+
+    async def _rest(self) -> None:
+        """Let the scheduler put down what it has in hand, before its providers are closed under it."""
+        if self._scheduler is not None:
+            with move_on_after(_REST_S):
+                await self._rested.wait()
 
     def _open_accounts(self) -> None:
         from broker.catalog import Catalog
@@ -141,13 +167,25 @@ class Engine:
         self._tasks.start_soon(self._drive, self._scheduler)
 
     async def _drive(self, scheduler: Scheduler) -> None:
-        with self._driving:
-            await scheduler.run()
+        try:
+            with self._driving:
+                await scheduler.run()
+        finally:
+            self._rested.set()
 
 
 def plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error of a group of one; a group says less to a person."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    """Return the one error of a group that says most to a person, where there is one; a group says less."""
+    leaves = [leaf for leaf in _leaves(group) if not isinstance(leaf, get_cancelled_exc_class())]
+    stores = [leaf for leaf in leaves if isinstance(leaf, StoreError)]
+    if stores:  # many jobs meet the same full disk at once
+        return stores[0]
+    return leaves[0] if len(leaves) == 1 else group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(cast("BaseExceptionGroup[BaseException]", error))
+        else:
+            yield error
