@@ -105,8 +105,8 @@ class ChatPiece:
 class Backend(Protocol):
     """The broker, as the server sees it."""
 
-    async def serves(self, base: str) -> bool:
-        """Say whether the provider may be asked for this base model at all."""
+    def against(self, base: str) -> str:
+        """Return what stands against using a base model (gated, shut down, no files), or an empty text."""
         ...
 
     def base_models(self) -> list[str]:

@@ -114,7 +114,7 @@ class BatchDesk:
 
     async def cancel(self, batch_id: str) -> BatchRecord:
         """End a batch; what was answered is kept. Raises `ApiError` 404, or 400 when it has ended otherwise."""
-        async with self._locks[batch_id]:
+        async with self._locks[(await self.get(batch_id)).id]:
             record = await self.get(batch_id)
             if record.status in ("cancelling", "cancelled"):
                 return record

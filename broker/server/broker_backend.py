@@ -66,10 +66,10 @@ class BrokerBackend:
     def _capabilities(self) -> Capabilities:
         return self._provider.capabilities
 
-    async def serves(self, base: str) -> bool:
-        """Say whether nothing stands against asking this base."""
+    def against(self, base: str) -> str:
+        """Return the provider's problems with a base."""
         problems = self._provider.check_model(self.base_ref(base))
-        return all(problem.severity != "error" for problem in problems)
+        return "; ".join(problem.what for problem in problems if problem.severity == "error")
 
     def base_models(self) -> list[str]:
         """Return the account's default model, and the sandbox where it is local."""

@@ -11,6 +11,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from broker.jobs.blocking import blocking
 from broker.server.backend import Backend, ChatOrder, ChatPiece
 from broker.server.errors import ApiError, no_such_model
 from broker.server.records import unix_now
@@ -92,7 +93,10 @@ class ChatDesk:
     async def model(self, name: str) -> tuple[str, ModelRef]:
         """Return the public name and the model that a client means. Raises `ApiError` 404."""
         base = self._names.find(name)
-        if base is not None and await self._backend.serves(base.base):
+        if base is not None:
+            against = await blocking(self._backend.against, base.base)
+            if against:
+                raise no_such_model(name[:200], against)
             return base.public, self._backend.base_ref(base.base)
         tuned = await self._jobs.tuned(name)
         if tuned is None:

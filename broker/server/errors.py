@@ -94,9 +94,9 @@ def no_such_job(job_id: str) -> ApiError:
     return ApiError(404, message, param="fine_tuning_job_id", code="fine_tune_not_found")
 
 
-def no_such_model(model: str) -> ApiError:
-    """Return a 404 for a model."""
-    message = f"The model `{model}` does not exist or you do not have access to it."
+def no_such_model(model: str, why: str = "") -> ApiError:
+    """Return a 404 for a model, with what stands against it where that is known."""
+    message = f"The model `{model}` does not exist or you do not have access to it. {why}".strip()
     return ApiError(404, message, param="model", code="model_not_found")
 
 

@@ -76,7 +76,13 @@ class Keys:
         scope = f"{request.state.token_name}\n{request.method} {request.url.path}\n{key}"
         name = hashlib.sha256(scope.encode("utf-8", "surrogateescape")).hexdigest()
         async with self._alone(name):
-            yield await self._object_id(name, hashlib.sha256(fingerprint).hexdigest(), prefix)
+            object_id, fresh = await self._object_id(name, hashlib.sha256(fingerprint).hexdigest(), prefix)
+            try:
+                yield object_id
+            except ApiError:
+                if fresh:  # nothing was made: the client may mend its request and keep the key
+                    await self._shelf.delete(name)
+                raise
 
     async def sweep(self) -> None:
         """Forget keys older than a day."""
@@ -84,16 +90,16 @@ class Keys:
             if record.created_at + LIFE_S < unix_now():
                 await self._shelf.delete(record.name)
 
-    async def _object_id(self, name: str, body_sha256: str, prefix: str) -> str:
+    async def _object_id(self, name: str, body_sha256: str, prefix: str) -> tuple[str, bool]:
         known = await self._shelf.get(name)
         if known is not None and known.created_at + LIFE_S >= unix_now():
             if known.body_sha256 != body_sha256:
                 message = "This Idempotency-Key was used with another request body; use a new key for a new request."
                 raise ApiError(422, message, code="idempotency_key_reused")
-            return known.object_id
+            return known.object_id, False
         record = KeyRecord(name=name, object_id=new_id(prefix), body_sha256=body_sha256, created_at=unix_now())
         await self._shelf.put(record)
-        return record.object_id
+        return record.object_id, True
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncGenerator[None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from broker.errors import BrokerError, DataError, StoreError, UnavailableError, UserError
+from broker.jobs.blocking import blocking
 from broker.jobs.spec import Method, ModelRef
 from broker.server.backend import Backend, StepCheckpoint, TuneOrder
 from broker.server.bodies import Dpo, NewJob, SupervisedHyperparameters
@@ -141,7 +142,7 @@ class JobDesk:
 
     async def cancel(self, job_id: str) -> tuple[JobRecord, Job | None]:
         """End a job; one that was cancelled is returned as it is. Raises `ApiError` 404, or 400 when it has ended."""
-        async with self._locks[job_id]:
+        async with await self._lock(job_id):
             record, job = await self.get(job_id)
             status = status_of(record, job)
             if status == "cancelled":
@@ -160,7 +161,7 @@ class JobDesk:
         Raises:
             ApiError: 404, or 400 when the job has ended.
         """
-        async with self._locks[job_id]:
+        async with await self._lock(job_id):
             record, job = await self.get(job_id)
             status = status_of(record, job)
             _require(record, status not in ENDED, f"Job has already completed with status {status}", "job_ended")
@@ -172,7 +173,7 @@ class JobDesk:
 
     async def resume(self, job_id: str) -> tuple[JobRecord, Job | None]:
         """Go on with a paused job; one that runs is returned as it is. Raises `ApiError` 404 or 400 (it has ended)."""
-        async with self._locks[job_id]:
+        async with await self._lock(job_id):
             record, job = await self.get(job_id)
             status = status_of(record, job)
             _require(record, status not in ENDED, f"Job has already completed with status {status}", "job_ended")
@@ -280,6 +281,10 @@ class JobDesk:
         note = Note(at=unix_now(), message=message, level="error" if record.error_code else "info")
         return await self._shelf.put(replace(record, ended_at=unix_now(), wish="", notes=(*record.notes, note)))
 
+    async def _lock(self, job_id: str) -> anyio.Lock:
+        """Return the lock of a job that exists: what strangers ask for leaves no lock behind."""
+        return self._locks[(await self._record(job_id)).id]
+
     # --- small steps ------------------------------------------------------------------------------------------------
 
     async def _record(self, job_id: str) -> JobRecord:
@@ -296,11 +301,14 @@ class JobDesk:
 
     async def _base(self, name: str) -> BaseName:
         base = self._names.find(name)
-        if base is None or not await self._backend.serves(base.base):
-            message = f"Model {name[:80]} is not available for fine-tuning or does not exist."
-            hint = "" if base else f" This server knows: {', '.join(self._names.public) or 'none'}."
-            raise ApiError(400, message + hint, param="model", code="model_not_available")
-        return base
+        if base is None:
+            hint = f"This server knows: {', '.join(self._names.public) or 'none'}."
+        else:
+            hint = await blocking(self._backend.against, base.base)
+            if not hint:
+                return base
+        message = f"Model {name[:80]} is not available for fine-tuning or does not exist. {hint}"
+        raise ApiError(400, message, param="model", code="model_not_available")
 
     async def _check_file(self, file_id: str, param: str) -> None:
         record = await self._files.find(file_id)

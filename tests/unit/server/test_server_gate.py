@@ -420,6 +420,14 @@ def test_the_same_key_and_body_make_one_object(served: Served) -> None:
         assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
 
 
+def test_a_refused_request_does_not_use_up_its_key(served: Served) -> None:
+    headers = {"idempotency-key": "mended"}
+    body = {"model": MODEL, "training_file": "file-none"}
+    assert served.client.post("/fine_tuning/jobs", json=body, headers=headers).status_code == 400
+    mended = {**body, "training_file": served.upload()}
+    assert served.client.post("/fine_tuning/jobs", json=mended, headers=headers).status_code == 200
+
+
 def test_the_same_key_and_file_make_one_file(served: Served) -> None:
     def send(content: bytes, boundary: str) -> httpx.Response:
         form = httpx.Request("POST", "http://x", files={"file": ("a.jsonl", content)}, data={"purpose": "batch"})
