@@ -27,8 +27,11 @@ A message says what, where, the value, and the command that mends it. Messages n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EXIT_OK = 0
 EXIT_JOB_FAILED = 1

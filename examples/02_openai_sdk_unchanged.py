@@ -17,7 +17,8 @@ QUESTION = [{"role": "user", "content": "What do you do on a rainy day?"}]
 
 
 def main() -> None:
-    base_url, api_key, model = (*sys.argv[1:], *("http://127.0.0.1:8100/v1", "no token", "gpt-4o-mini")[len(sys.argv) - 1 :])
+    usual = ("http://127.0.0.1:8100/v1", "no token", "gpt-4o-mini")
+    base_url, api_key, model = (*sys.argv[1:], *usual[len(sys.argv) - 1 :])
     client = OpenAI(base_url=base_url, api_key=api_key)
 
     file = client.files.create(file=ROWS.open("rb"), purpose="fine-tune")

@@ -16,7 +16,8 @@ class ChatRow:
     """A conversation that ends with an assistant's turn.
 
     Attributes:
-        messages: OpenAI chat messages: `role`, `content`, and where given `weight`, `name`, `tool_calls`, `tool_call_id`.
+        messages: OpenAI chat messages: `role`, `content`, and where given `weight`, `name`, `tool_calls`,
+            `tool_call_id`.
         tools: OpenAI tool definitions.
         parallel_tool_calls: Whether the model may call several tools at once; `None` is the provider's default.
         extra: Other keys of the row (lineage, ids), kept but not trained on.
