@@ -125,7 +125,7 @@ class Job:
     cost_usd: float | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def provider(self) -> str:
@@ -256,4 +256,4 @@ class Experiment:
     validation_sha256: str | None = None
     budget_usd: float | None = None
     decoding: Decoding = field(default_factory=Decoding)
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])

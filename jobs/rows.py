@@ -27,7 +27,7 @@ class ChatRow:
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     parallel_tool_calls: bool | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     line: int = 0
 
     @property
@@ -64,7 +64,7 @@ class PreferenceRow:
     non_preferred: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     parallel_tool_calls: bool | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     line: int = 0
 
 

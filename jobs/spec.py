@@ -126,10 +126,10 @@ class TuneSpec:
     train: DatasetRef
     method: Method = Method.SFT
     validation: DatasetRef | None = None
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict[str, ParameterValue])
     seed: int = 713
     suffix: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ class SynthesizeSpec:
     source_name: str
     rows: int
     output: str
-    options: Mapping[str, ParameterValue] = field(default_factory=dict)
+    options: Mapping[str, ParameterValue] = field(default_factory=dict[str, ParameterValue])
     seed: int = 0
 
 

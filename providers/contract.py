@@ -162,7 +162,7 @@ class RemoteStatus:
     fix: str = ""
     trained_tokens: int | None = None
     cost_usd: float | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict[str, Any])
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
@@ -184,7 +184,7 @@ class Checkpoint:
     id: str
     step: int
     model: ModelRef
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class Advice(StrEnum):

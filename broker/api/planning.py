@@ -82,10 +82,10 @@ class Plan:
 
 @dataclass(slots=True)
 class _Draft:
-    jobs: list[PlannedJob] = field(default_factory=list)
-    reused: list[Job] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    bases: list[ModelRef] = field(default_factory=list)
+    jobs: list[PlannedJob] = field(default_factory=list[PlannedJob])
+    reused: list[Job] = field(default_factory=list[Job])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    bases: list[ModelRef] = field(default_factory=list[ModelRef])
 
 
 class Planner:

@@ -36,7 +36,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -254,7 +254,7 @@ def load_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError([Problem(where=str(path), what=f"is not TOML: {error}", fix="see examples/*.toml")]) from error
     try:
-        return Recipe(**{**data, "folder": path.parent})
+        return Recipe.model_validate({**data, "folder": path.parent})
     except ValidationError as error:
         problems = [
             Problem(
@@ -283,4 +283,4 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def _value(value: Any) -> ParameterValue:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(str(item) for item in cast("list[object]", value)) if isinstance(value, list) else value

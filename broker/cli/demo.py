@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ class Stopwatch:
         self.stages: list[tuple[str, float]] = []
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Generator[None]:
         """Time one stage."""
         begun = time.monotonic()
         OUT.notes.rule(f"[bold]{name}", align="left", style="dim")
@@ -100,7 +100,7 @@ def _run(place: Path) -> int:
 
 
 @contextmanager
-def _server(data_dir: Path) -> Iterator[str]:
+def _server(data_dir: Path) -> Generator[str]:
     """Run `broker serve` beside the demo, as somebody's own service would be; yield its base URL."""
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "broker", "--data-dir", str(data_dir), "serve", "--port", "0", "--model", SANDBOX]

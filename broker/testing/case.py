@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,9 +46,9 @@ class ProviderCase:
     account: Account
     model: str
     name: str = "under-test"
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict[str, ParameterValue])
     patience_s: float = 60.0
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     deterministic: bool = True
 
 
@@ -83,7 +83,7 @@ class OpenCase:
 
 
 @asynccontextmanager
-async def open_case(case: ProviderCase, folder: Path) -> AsyncIterator[OpenCase]:
+async def open_case(case: ProviderCase, folder: Path) -> AsyncGenerator[OpenCase]:
     """Open the provider of a case in a folder of its own.
 
     Args:

@@ -11,11 +11,11 @@ import pytest
 from broker.errors import OutcomeUnknownError
 from broker.jobs.records import Handle
 from broker.jobs.spec import Decoding, ModelRef
-from broker.providers.contract import Advice, CompletionRequest, RemoteState, RemoteStatus
+from broker.providers.contract import Advice, Answer, CompletionRequest, RemoteState, RemoteStatus
 from broker.testing.case import OpenCase, ProviderCase, open_case
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 _ENDS = frozenset({RemoteState.SUCCEEDED, RemoteState.FAILED, RemoteState.CANCELLED})
@@ -143,9 +143,8 @@ class ProviderConformance:
         requests = [_request(f"r{index}", f"Say something about number {index}.") for index in range(4)]
         completer = opened.provider.completer(_base(opened))
         try:
-            async with aclosing(completer.complete(requests)) as answers:  # type: ignore[type-var]
-                async for _ in answers:
-                    break
+            async with aclosing(_closable(completer.complete(requests))) as answers:
+                assert (await anext(answers)).id
             left = [answer async for answer in completer.complete(requests[:1])]
         finally:
             await completer.aclose()
@@ -184,6 +183,11 @@ class ProviderConformance:
         if ids:
             later = [event.id async for event in opened.provider.events(handle, ids[0])]
             assert later == ids[1:]
+
+
+async def _closable(answers: AsyncIterator[Answer]) -> AsyncGenerator[Answer]:
+    async for answer in answers:
+        yield answer
 
 
 def _needs_tuner(opened: OpenCase) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
 
 @dataclass(slots=True)
@@ -59,8 +59,8 @@ class FakeRemote:
     steps: int = 3
     list_lag: int = 0
     fail: str = ""
-    jobs: dict[str, RemoteJob] = field(default_factory=dict)
-    files: Counter[str] = field(default_factory=Counter)
+    jobs: dict[str, RemoteJob] = field(default_factory=dict[str, RemoteJob])
+    files: Counter[str] = field(default_factory=Counter[str])
     listings: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: int = 0
@@ -120,7 +120,7 @@ class FakeRemote:
         return Counter(job.key for job in self.jobs.values())
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> Generator[None]:
         """Take turns with other processes, as the clients of one remote do."""
         with self._lock:
             fcntl.flock(self._file, fcntl.LOCK_EX)

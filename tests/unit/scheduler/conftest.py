@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ def open_broker(tmp_path: Path) -> Opener:
     @asynccontextmanager
     async def opener(
         *, drive: bool = True, settings: dict[str, Any] | None = None, **options: Any
-    ) -> AsyncIterator[Broker]:
+    ) -> AsyncGenerator[Broker]:
         account = {"kind": "fake", "options": options}
         overrides = {
             "data_dir": tmp_path / "data",
