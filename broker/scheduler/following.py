@@ -83,7 +83,9 @@ class Follower:
         taken = followed(job)
         self._jobs[taken.job_id] = taken
         self._turns.append(taken)
-        self._wake.set()
+        # One more beside others waits for their next poll: else a thousand submits would be a thousand polls.
+        if len(self._jobs) == 1 or taken.wish is not None:
+            self._wake.set()
 
     def drop(self, job_id: str) -> None:
         """Stop following a job whose lease is lost."""

@@ -11,7 +11,7 @@ from anyio import CancelScope, Event, create_task_group, current_time, move_on_a
 
 from broker.errors import LeaseLostError, StoreError
 from broker.jobs.blocking import blocking
-from broker.jobs.records import Job, Lease, Wish
+from broker.jobs.records import Job, Lease, Wish, Working
 from broker.jobs.states import JobKind
 from broker.scheduler.driving import drive
 from broker.scheduler.following import Follower
@@ -32,6 +32,8 @@ _STARTING = 512
 _ASKING = 4
 _CLAIM_BATCH = 500
 _WORKING_BATCH = 20_000
+# Running jobs are gathered for this long at most before those that were found are looked at, seconds.
+_FIRST_POLL_S = 1.0
 # A job that its driver leaves as it found it is tried again after so many seconds, doubled each time.
 _LINGER_S, _LONGEST_LINGER_S = 2.0, 120.0
 
@@ -113,21 +115,23 @@ class Scheduler:
         name = provider.name
         if current_time() < self._searched.get(name, 0.0):
             return 0
-        taken = await blocking(
-            self._parts.store.claim_working,
-            self.owner,
-            lease_s=self._lease_s,
-            limit=_WORKING_BATCH,
-            provider=name,
-        )
-        if not taken:
-            self._searched[name] = current_time() + self._lease_s / 3
-            return 0
-        follower = self._follower(provider, tasks)
-        for job in taken:
-            if self._leases.add(job.lease):
-                follower.follow(job)
-        return len(taken)
+        found: list[Working] = []
+        limit, enough = _WORKING_BATCH, current_time() + _FIRST_POLL_S
+        self._searched[name] = current_time() + self._lease_s / 3
+        while taken := await blocking(
+            self._parts.store.claim_working, self.owner, lease_s=self._lease_s, limit=limit, provider=name
+        ):
+            found += [job for job in taken if self._leases.add(job.lease)]
+            if len(taken) < limit:
+                break
+            if current_time() > enough:  # the rest comes at the next look
+                self._searched.pop(name)
+                break
+        # All at once, so that the first poll is one for all of them.
+        for job in found:
+            if job.lease.job_id in self._leases:
+                self._follower(provider, tasks).follow(job)
+        return len(found)
 
     def _room(self, provider: Provider) -> list[tuple[tuple[JobKind, ...], int]]:
         name = provider.name

@@ -31,6 +31,7 @@ _LEASES = schema.leases
 # Literals, not parameters: only then does SQLite see that the partial index fits.
 _FREE = text("drivable = 1 AND leased = 0")
 _ORDER = (_JOBS.c.priority.desc(), _JOBS.c.seq)
+_STATES = {str(state): state for state in State}
 _AT_WORK = _JOBS.c.state.in_([State.RUNNING, State.PAUSING, State.CANCELLING])
 _WORKING = select(
     *(_JOBS.c.seq, _JOBS.c.id, _JOBS.c.handle_provider, _JOBS.c.handle_id, _JOBS.c.state, _JOBS.c.remote_status),
@@ -104,7 +105,7 @@ def claim_working(tx: Transaction, owner: str, lease_s: float, limit: int, provi
         Working(
             lease=Lease(job_id=row.id, owner=owner, token=tokens[row.seq], expires_at=expires),
             handle=Handle(provider=intern(row.handle_provider), id=row.handle_id),
-            state=State(row.state),
+            state=_STATES[row.state],
             remote_status=intern(row.remote_status) if row.remote_status else None,
             troubled=bool(row.troubled),
             wish=Wish(row.wish) if row.wish else None,
