@@ -266,6 +266,7 @@ class Planner:
         tune_job: str | None = None,
         policy: PromptPolicy | None = None,
     ) -> EvaluateSpec:
+        named = (request.metrics, self._settings.defaults.metrics, DEFAULT_METRICS)
         return EvaluateSpec(
             provider=self._asking(provider) if request.batch else provider,
             validation=validation,
@@ -273,7 +274,7 @@ class Planner:
             tune_job=tune_job,
             policy=policy or request.policy,
             decoding=request.decoding,
-            metrics=request.metrics if request.metrics is not None else DEFAULT_METRICS,
+            metrics=next(names for names in named if names is not None),
             encoder=request.encoder or self._settings.defaults.encoder,
         )
 
