@@ -3,8 +3,8 @@
 Usage: killable.py DATA_DIR CACHE_DIR TRAIN VALIDATION OUT [MOMENT]
 
 MOMENT: `tune:STATE`, `evaluate:STATE` (right after that state was committed), `send` (right after the send was counted,
-before it goes out), `step:N` (right after progress of step N was stored), `row:N`, or `worker:N` (the torch process is
-killed at step N and the broker lives). Without MOMENT it runs to the end and writes the table to OUT.
+before it goes out), `step:N` (right after progress of step N was stored), `row:N`. With `worker:N+` before it the torch
+process is killed at step N, which the broker survives. Without MOMENT it runs to the end and writes the table to OUT.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DyingStore:
 
     def __init__(self, store: Any, moment: str) -> None:
         self._store = store
-        self._what, _, self._when = moment.partition(":")
+        self._what, _, self._when = moment.rpartition("+")[2].partition(":")
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._store, name)
@@ -58,7 +58,7 @@ class DyingStore:
 
 
 async def _kill_the_worker(broker: Broker, step: int) -> None:
-    async for event in broker.watch(experiment="killed"):
+    async for event in broker.watch(experiment="killed", after=-1):
         if event.data.get("step", -1) >= step:
             os.kill(broker.workers.pids()["device"], signal.SIGKILL)
             return
@@ -83,7 +83,7 @@ async def main(data: Path, cache: Path, train: str, validation: str, out: Path, 
     async with Broker(settings) as broker, anyio.create_task_group() as tasks:
         await broker.start(await broker.plan(request))
         if moment.startswith("worker:"):
-            tasks.start_soon(_kill_the_worker, broker, int(moment.partition(":")[2]))
+            tasks.start_soon(_kill_the_worker, broker, int(moment.partition("+")[0].partition(":")[2]))
         await broker.wait(experiment="killed")
         table = json.loads(to_json(await broker.results("killed")))
         jobs = await broker.jobs()
