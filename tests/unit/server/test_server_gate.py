@@ -390,6 +390,16 @@ def test_every_answer_has_an_id_and_no_server_name(served: Served) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_an_answer_does_not_wait_for_a_full_packet(served: Served) -> None:
+    seconds: list[float] = []
+    for _ in range(30):
+        with httpx.Client(base_url=served.url, trust_env=False) as client:
+            start = time.perf_counter()
+            client.post("/chat/completions", content=b"{}", headers=JSON)
+            seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.035, "Nagle's algorithm waits 40 ms with every answer"
+
+
 def test_metrics_count_routes_not_ids(served: Served) -> None:
     served.client.get("/files/file-something")
     text = served.client.get(f"{served.root}/metrics").text
