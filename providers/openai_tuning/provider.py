@@ -33,6 +33,7 @@ from broker.providers.openai_tuning.listing import PAGE, Item, created_at, entri
 from broker.providers.openai_tuning.looks import Looks
 from broker.providers.openai_tuning.prices import Prices
 from broker.providers.openai_tuning.questions import Questions
+from broker.providers.openai_tuning.recalling import spec_of
 from broker.providers.openai_tuning.statuses import JOB_STATES
 from broker.providers.openai_tuning.uploads import UploadRules, Uploads
 
@@ -226,6 +227,11 @@ class OpenAIProvider:
     async def resume(self, handle: Handle) -> None:
         """Go on with a paused job."""
         await self._ask(handle, "resume")
+
+    async def recall(self, handle: Handle) -> TuneSpec | None:
+        """Return what a job was asked for, for taking over one made elsewhere; None when the account has no such job."""
+        job = await self.inspect(handle)
+        return None if job is None else spec_of(job, self.name)
 
     async def inspect(self, handle: Handle) -> dict[str, Any] | None:
         """Return a job as the account shows it (base model, method, files, metadata), for taking over a foreign one."""

@@ -1,4 +1,4 @@
-"""How fast the store is: `python benchmarks/store.py [URL] [JOBS]` (a new SQLite file and 100,000 jobs by default)."""
+"""How fast the store is: `python benchmarks/bench_store.py [URL] [JOBS]` (a new SQLite file and 100,000 jobs by default)."""
 
 from __future__ import annotations
 
