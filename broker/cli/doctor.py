@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 if TYPE_CHECKING:
-    from broker.settings import Settings
+    from broker.settings import Account, Settings
 
 _EXTRAS = {
     "local": ("torch", "transformers", "peft", "bitsandbytes", "accelerate"),
@@ -103,8 +103,15 @@ def _account(settings: Settings, name: str) -> Finding:
     account = settings.account(name)
     where = account.base_url or "the provider's own address"
     if account.api_key is None:
-        return Finding(name=f"account {name}", good=False, text="no key", fix=f"set {name.upper()}_API_KEY")
+        return Finding(name=f"account {name}", good=False, text="no key", fix=f"set {_key_variable(account)}")
     return Finding(name=f"account {name}", good=True, text=f"key set, {where}")
+
+
+def _key_variable(account: Account) -> str:
+    """Return the variable that people know for a built-in account, else the account's own."""
+    from broker.settings.sources import key_variables
+
+    return key_variables(account.name, account.kind)[1 if account.name == account.kind else 0]
 
 
 def _sandbox(settings: Settings) -> Finding:

@@ -13,8 +13,6 @@ from broker.cli.output import OUT
 from broker.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 
 if TYPE_CHECKING:
-    pass
-
     from broker.api import Broker
 
 MODELS_HELP = """Models that jobs made, and those that the catalog knows.
@@ -89,9 +87,9 @@ def _print_made(made: list[tuple[str, Any, str | None]]) -> None:
     for alias, model, _ in made:
         base = model.name + (f" ({model.precision})" if model.precision else "")
         table.add_row(Text(alias), Text(base), Text(model.provider), Text(model.adapter or model.name))
-    OUT.console.print(table)
+    OUT.table(table)
     if not made:
-        OUT.notes.print("none yet; broker submit --help")
+        OUT.note("none yet; broker submit --help")
 
 
 def _print_known(known: Any) -> None:
@@ -111,7 +109,7 @@ def _print_known(known: Any) -> None:
             Text(facts.kind),
             Text(f"{ends} (gone)" if gone else str(ends or "–"), style="red" if gone else ""),
         )
-    OUT.console.print(table)
+    OUT.table(table)
 
 
 def build(
@@ -137,7 +135,7 @@ def build(
     if OUT.json:
         OUT.data({"name": name, "folder": str(folder)})
     else:
-        OUT.console.print(str(folder), highlight=False, soft_wrap=True)
+        OUT.say(str(folder))
     return EXIT_OK
 
 
@@ -191,9 +189,7 @@ def export(
     if OUT.json:
         OUT.data(report)
     else:
-        OUT.console.print(str(output), highlight=False)
+        OUT.say(str(output))
         if "max_abs_diff" in report:
-            OUT.notes.print(
-                f"logits differ from the adapter's by at most {report['max_abs_diff']:.3g}", highlight=False
-            )
+            OUT.note(f"logits differ from the adapter's by at most {report['max_abs_diff']:.3g}")
     return EXIT_OK

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +9,9 @@ import typer
 
 from broker.cli import context
 from broker.cli.output import OUT
-from broker.errors import EXIT_OK
+from broker.errors import EXIT_OK, UserError
 
 if TYPE_CHECKING:
-    pass
-
     from broker.api import Broker
     from broker.results import ResultsTable
 
@@ -47,6 +44,8 @@ def results(
     list_: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
 ) -> int:
     """Show the table of an experiment."""
+    if sum((csv, markdown, html, OUT.json)) > 1:
+        raise UserError("one format at a time", where="--csv, --markdown, --html, --json", fix="take one of them")
     if list_:
         return _list()
 
@@ -57,9 +56,9 @@ def results(
     text = _exported(table, csv=csv, markdown=markdown, html=html)
     if output is not None:
         output.write_text(text if text is not None else _plain(table), encoding="utf-8")
-        OUT.notes.print(f"wrote {output}", highlight=False)
+        OUT.note(f"wrote {output}")
     elif text is not None:
-        sys.stdout.write(text)
+        OUT.raw(text)
     else:
         show_table(table)
     return EXIT_OK
@@ -70,7 +69,7 @@ def show_table(table: ResultsTable) -> None:
     from broker.results import render_table, to_json
 
     if OUT.json:
-        sys.stdout.write(to_json(table) + "\n")
+        OUT.raw(to_json(table) + "\n")
     else:
         OUT.console.print(render_table(table, width=OUT.console.width))
 

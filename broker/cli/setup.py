@@ -12,8 +12,6 @@ from broker.cli.output import OUT
 from broker.errors import EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
-    pass
-
     from broker.cli.doctor import Finding
     from broker.jobs.datasets import Report
 
@@ -27,12 +25,28 @@ CHECK_HELP = """Check data: bad rows with their lines, duplicates, leakage, leng
 """
 
 
+DOCTOR_HELP = """Say what this machine can do and what is missing.
+
+[bold]Examples[/bold]
+
+  broker doctor
+
+  broker doctor --json
+"""
+DEMO_HELP = """The main job, offline, in under three minutes.
+
+[bold]Example[/bold]
+
+  broker demo
+"""
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     panel = "Set-up"
     app.command(help=CHECK_HELP, rich_help_panel="Work")(check)
-    app.command(help="Say what this machine can do and what is missing.", rich_help_panel=panel)(doctor)
-    app.command(help="The main job, offline, in under three minutes.", rich_help_panel=panel)(demo)
+    app.command(help=DOCTOR_HELP, rich_help_panel=panel)(doctor)
+    app.command(help=DEMO_HELP, rich_help_panel=panel)(demo)
 
 
 def check(
@@ -70,10 +84,8 @@ def _print_report(name: str, report: Report) -> None:
     counted = "tokens" if tokens.exact else "tokens (estimated)"
     longest = f"longest {tokens.longest} (line {tokens.longest_line})"
     words = f"{report.rows} {report.format} rows, {tokens.total} {counted}, {longest}"
-    OUT.console.print(f"{name}: {words}", markup=False, highlight=False, soft_wrap=True)
-    OUT.console.print(
-        f"prompts compared by: {report.method}", style="dim", markup=False, highlight=False, soft_wrap=True
-    )
+    OUT.say(f"{name}: {words}")
+    OUT.note(f"prompts compared by: {report.method}", style="dim")
 
 
 def doctor() -> int:
@@ -93,10 +105,12 @@ def _print_findings(findings: list[Finding]) -> None:
     from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for wrap in (False, False, True, True):
+        table.add_column(no_wrap=not wrap, overflow="fold")
     for finding in findings:
         mark = Text("✓", style="green") if finding.good else Text("✗", style="yellow")
         table.add_row(mark, Text(finding.name), Text(finding.text), Text(finding.fix, style="dim"))
-    OUT.console.print(table)
+    OUT.table(table)
 
 
 def demo(

@@ -115,25 +115,25 @@ class Terminal:
         against = () if judged or "--train" in arguments else ("--validation", "validation.jsonl")
         return self.here("submit", "--provider", provider, *data, *against, *arguments)
 
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "broker", *arguments]
+
     def process(self, *arguments: str, hidden: str = "", env: Mapping[str, str] | None = None, **options: Any) -> Done:
         """Run in a process of its own, if need be without some packages."""
-        command = [sys.executable, "-m", "broker", *arguments]
-        given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "timeout": 60, **options}
         done = subprocess.run(
-            command,
+            self.command(*arguments),
             cwd=self.folder,
             env=self.environment(hidden, env),
             text=True,
-            capture_output=True,
             check=False,
-            **given,
+            **{"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, **options},
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a process and return at once."""
         return subprocess.Popen(
-            [sys.executable, "-m", "broker", *arguments],
+            self.command(*arguments),
             cwd=self.folder,
             env=self.environment("", env),
             text=True,
