@@ -120,13 +120,14 @@ class Terminal:
 
     def process(self, *arguments: str, hidden: str = "", env: Mapping[str, str] | None = None, **options: Any) -> Done:
         """Run in a process of its own, if need be without some packages."""
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, **options}
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment(hidden, env),
             text=True,
             check=False,
-            **{"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, **options},
+            **given,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 

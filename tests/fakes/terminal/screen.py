@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from tests.fakes.terminal.person import Terminal
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_RETURN = re.compile(r"\r+\n?")
 CTRL_C = "\x03"
 CTRL_D = "\x04"
 
@@ -36,7 +37,7 @@ class Screen:
     @property
     def text(self) -> str:
         """Return what was shown, without colours and cursor movements."""
-        return _CONTROL.sub("", self.raw)
+        return _RETURN.sub("\n", _CONTROL.sub("", self.raw))
 
     def wait_for(self, words: str, timeout_s: float = 60) -> None:
         """Wait until something is shown that was not there when the wait began."""
