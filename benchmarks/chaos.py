@@ -1,9 +1,9 @@
 """Random faults, kills and restarts: `python benchmarks/chaos.py [COUNT] [--seed N] [--workers N]`.
 
-Broker processes die by `kill -9` at named steps or at any moment, before a real server process that loses answers, fails
-after creating, answers late, resets connections, and lists late. Each scenario is drawn from a seed, printed when it
-fails, so that it can be run again alone: `python benchmarks/chaos.py 1 --seed SEED`. Prints how many jobs were made twice
-and how many were lost; both must be 0.
+Broker processes die by `kill -9` at named steps or at any moment, before a real server process that loses answers,
+fails after creating, answers late, resets connections, and lists late. Each scenario is drawn from a seed, printed when
+it fails, so that it can be run again alone: `python benchmarks/chaos.py 1 --seed SEED`. Prints how many jobs were made
+twice and how many were lost; both must be 0.
 """
 
 from __future__ import annotations

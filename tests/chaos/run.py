@@ -7,14 +7,15 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.scenarios import Scenario
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from tests.chaos.scenarios import Scenario
 
 ROOT = Path(__file__).parents[2]
 Show = Callable[[dict[str, Any], int, int], None]
