@@ -46,7 +46,7 @@ class Control:
     async def resume(self, job_id: str) -> Job:
         """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations."""
         record = await blocking(self._store.job, job_id)
-        if record.state is State.PAUSED:
+        if record.state in (State.PAUSING, State.PAUSED):
             return await self.wish(record.id, Wish.RESUME)
         if record.state not in _RESTARTABLE:
             return record

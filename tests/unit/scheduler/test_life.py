@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 from broker.errors import BudgetError, DataError, SpecError, UserError
-from broker.jobs.records import EventKind, Job
+from broker.jobs.records import EventKind
 from broker.jobs.states import JobKind, State
 from broker.providers.fake import FakeRemote
+from tests.unit.scheduler.conftest import ask
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from broker.api import Broker
     from tests.unit.scheduler.conftest import Opener
 
 pytestmark = pytest.mark.anyio
 Ledger = Callable[[], FakeRemote]
-
-
-async def ask(broker: Broker, rows: dict[str, Path], **more: Any) -> Job:
-    # Metrics that need no torch process: another run on this machine may hold the device.
-    more.setdefault("metrics", ["length"])
-    job: Job = await broker.submit(provider="fake", train=rows["train"], validation=rows["validation"], **more)
-    return job
 
 
 async def test_a_job_and_its_base_reach_the_table(open_broker: Opener, rows: dict[str, Path]) -> None:
