@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING
-
-import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAVY = {
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "sentence_transformers", "datasets", "openai",
@@ -63,28 +56,6 @@ def test_help_loads_nothing_heavy() -> None:
 def test_settings_load_pydantic_settings_only_when_used() -> None:
     code = "from broker.settings import locate; locate()"
     assert not {"pydantic", "pydantic_settings"} & loaded_by(code)
-
-
-def cpu_s(command: list[str]) -> float:
-    """Return the CPU seconds that a command took: the wall clock would measure the neighbours."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, capture_output=True, timeout=60, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@pytest.fixture(scope="module")
-def bare_cpu_s() -> float:
-    return min(cpu_s([sys.executable, "-c", "import typer, rich"]) for _ in range(7))
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["jobs"], ["status"]], ids=" ".join)
-def test_a_light_command_starts_within_three_times_a_bare_import(
-    arguments: list[str], bare_cpu_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BROKER_DATA_DIR", str(tmp_path))
-    command = [sys.executable, "-m", "broker", *arguments]
-    assert min(cpu_s(command) for _ in range(5)) <= 3 * bare_cpu_s
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
