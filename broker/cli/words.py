@@ -54,7 +54,8 @@ def spec_title(spec: Spec, label: str = "") -> str:
         precision = spec.parameters.get("precision")
         return f"{kind} {spec.provider}:{spec.model}" + (f" {precision}" if precision else "")
     if isinstance(spec, EvaluateSpec):
-        return f"{kind} " + (spec.model.label if spec.model is not None else f"the model of {spec.tune_job}")
+        asked = spec.model.label if spec.model is not None else f"the model of {spec.tune_job}"
+        return f"{kind} {asked}" + (f", {spec.policy.name}" if spec.policy.name != "as-is" else "")
     return f"{kind} {spec.provider}"
 
 

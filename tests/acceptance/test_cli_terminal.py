@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return made
 
 
-def tuning(terminal: Terminal) -> dict[str, str]:
+def tuning(terminal: Terminal) -> dict[str, Any]:
     (job,) = [job for job in terminal.jobs() if job["kind"] == "tune"]
     return job
 
