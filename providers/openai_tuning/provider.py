@@ -229,7 +229,7 @@ class OpenAIProvider:
         await self._ask(handle, "resume")
 
     async def recall(self, handle: Handle) -> TuneSpec | None:
-        """Return what a job was asked for, for taking over one made elsewhere; None when the account has no such job."""
+        """Return what a job made elsewhere was asked for; None when the account has no such job."""
         job = await self.inspect(handle)
         return None if job is None else spec_of(job, self.name)
 
