@@ -149,12 +149,8 @@ def one_job(
     defaults = settings.defaults
     provider, train = provider or defaults.provider, train or defaults.train
     validation = validation or (None if split is not None else defaults.validation)
-    missing = [flag for flag, given in (("--provider", provider), ("--train", train)) if not given]
-    if missing or provider is None or train is None:
-        judged = evaluate is not True or validation is not None or split is not None
-        also = "" if judged else ", --validation (or --split 0.1, or --no-evaluate)"
-        fix = "give them, or set them in [defaults] of broker.toml"
-        raise UserError(f"missing: {', '.join(missing)}{also}", fix=fix)
+    if not provider or not train:
+        raise _missing(provider, train, judged=evaluate is not True or validation is not None or split is not None)
     return ExperimentRequest(
         name=experiment,
         validation=validation,
@@ -169,3 +165,11 @@ def one_job(
         again=again,
         allow_overlap=allow_overlap,
     )
+
+
+def _missing(provider: str | None, train: str | None, *, judged: bool) -> UserError:
+    """Return the error that names all missing flags."""
+    missing = [flag for flag, given in (("--provider", provider), ("--train", train)) if not given]
+    also = "" if judged else ", --validation (or --split 0.1, or --no-evaluate)"
+    fix = "give them, or set them in [defaults] of broker.toml"
+    return UserError(f"missing: {', '.join(missing)}{also}", fix=fix)
