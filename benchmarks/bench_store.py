@@ -1,4 +1,7 @@
-"""How fast the store is: `python benchmarks/bench_store.py [URL] [JOBS]` (a new SQLite file and 100,000 jobs by default)."""
+"""How fast the store is, in a new SQLite file with 100,000 jobs unless told otherwise.
+
+Usage: python benchmarks/bench_store.py [URL] [JOBS]
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ async def test_who_slept_between_the_count_and_the_send_asks_first(
             assert script.calls["submit"] == 0
             assert (await broker.job(job.id)).state is State.SUBMITTING
             gates[0].real.disown("another")
-            broker._engine.poke()
+            broker._engine.poke()  # pyright: ignore[reportPrivateUsage]
         await becomes(broker, job, State.SUCCEEDED)
         assert (script.calls["submit"], script.calls["find"] > 0) == (1, taken)
 
