@@ -66,5 +66,5 @@ if __name__ == "__main__":
     if len(sys.argv) > 4:
         call, nth, number = sys.argv[4].split(":")
         fatal = (folder / "fake" / "ledger.jsonl", call, int(nth), signal.Signals[number])
-        stores.open_store = lambda *args, **kwargs: FatalStore(open_store(*args, **kwargs), *fatal)  # type: ignore[assignment,return-value]
+        stores.open_store = lambda *args, **kwargs: FatalStore(open_store(*args, **kwargs), *fatal)
     anyio.run(main, folder, float(sys.argv[2]), float(sys.argv[3]))
