@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from anyio import Event, current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
-from broker.errors import LeaseLostError, StoreError
+from broker.errors import LeaseLostError, StoreError, UnknownNameError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import EventKind, Failure, NewEvent, Wish, Working
 from broker.jobs.states import State
@@ -170,7 +170,7 @@ class Follower:
     async def _broken(self, job: Followed, verdict: Verdict) -> None:
         try:
             await self._trouble(job, verdict)
-        except LeaseLostError:
+        except (LeaseLostError, UnknownNameError):
             self._let_go(job)
 
     def _let_go(self, job: Followed) -> None:
