@@ -164,7 +164,7 @@ class Follower:
             self._let_go(job)
         except StoreError:
             raise
-        except Exception as error:
+        except Exception as error:  # one broken job must not stop the others that are followed
             await self._broken(job, read_error(None, error))
 
     async def _broken(self, job: Followed, verdict: Verdict) -> None:
