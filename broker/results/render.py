@@ -276,8 +276,10 @@ def _grid(table: ResultsTable, layout: _Layout, say: Say) -> Iterator[Table | Te
     yield grid
     yield Text("")
     if layout.beneath:
-        for i, row in enumerate(table.rows):
-            yield Text(say(f"{row.label}: ") + say(" · ").join(layout.briefs(i)), style="dim")
+        told = [(row.label, layout.briefs(i)) for i, row in enumerate(table.rows)]
+        for label, briefs in told:
+            if briefs:
+                yield Text(say(f"{label}: ") + say(" · ").join(briefs), style="dim")
     shared = [field.brief[0] for field in layout.moved if field.uniform and field.brief[0]]
     if shared:
         yield Text(say("Every model: ") + say(" · ").join(shared), style="dim")
