@@ -43,7 +43,7 @@ def main() -> int:
     print(f"{len(verdicts)} scenarios, {sums['kills']} brokers killed, {time.monotonic() - begun:.0f} s")
     print(f"duplicates: {sums['duplicates']}")
     print(f"lost jobs:  {sums['lost']}")
-    print(f"parked for a person (the server had swallowed the request more than once): {sums['parked']}")
+    print(f"parked for a person (the server had swallowed the request, and has no such job): {sums['parked']}")
     if troubled:
         print(f"with trouble: {', '.join(troubled)}")
     return 1 if troubled or sums["duplicates"] or sums["lost"] else 0

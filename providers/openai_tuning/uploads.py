@@ -152,7 +152,8 @@ class Uploads:
 
     async def _send(self, path: Path, sha256: str, purpose: str) -> Item:
         for last in (False, True):
-            noted = f"sent@{time.time():.3f}"
+            # Unique: the ledger forgets by this value, and many uploads begin in the same millisecond.
+            noted = f"sent@{time.time():.3f}@{purpose}@{sha256}"
             await self.ledger.put(sha256, _pending(purpose), noted)
             try:
                 found = await self._send_once(path, sha256, purpose)
@@ -270,7 +271,7 @@ def _pending(purpose: str) -> str:
 
 
 def _noted_at(noted: str) -> float:
-    return float(noted.partition("@")[2] or 0)
+    return float(noted.split("@")[1])
 
 
 def _purpose(purpose: str) -> Any:

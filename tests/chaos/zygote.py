@@ -205,11 +205,12 @@ class Bench:
         with self._store() as store:
             jobs = store.jobs()
         orphans = set(ledger["jobs"]) - {job.handle.id for job in jobs if job.handle is not None}
-        # Only where the server swallowed the request more than once may nobody know what became of it.
-        swallowed = sum(rule["fault"] in NOT_MADE and rule["call"] == CREATE for rule in self.rules)
+        # Only where the server swallowed a request, and has indeed no such job, may nobody know what became of it.
+        swallowed = any(rule["fault"] in NOT_MADE and rule["call"] == CREATE for rule in self.rules)
         for job in jobs:
             told = job.failure is not None and "broker_intent" in job.failure.fix
-            if job.state is State.LOST and swallowed > 1 and told:
+            made = job.intent_key in ledger["jobs_per_intent"]
+            if job.state is State.LOST and swallowed and told and not made:
                 verdict.parked += 1
             elif job.state is not State.SUCCEEDED:
                 verdict.lost += 1

@@ -150,3 +150,26 @@ async def test_a_status_that_never_changes_is_not_waited_for_twice(open_desk: Op
         begun = anyio.current_time()
         await desk.provider.prepare(desk.intent(train=desk.data(rows=20)))
         assert anyio.current_time() - begun < 0.25
+
+
+async def test_uploads_of_one_moment_do_not_forget_each_other(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    async with open_desk() as desk:
+        slow, refused = desk.intent(train=desk.data(rows=12)), desk.intent(train=desk.data(rows=13))
+        desk.server.state.rules = [
+            Rule(UPLOAD, "late", [1], options={"delay_s": 5}),
+            Rule(UPLOAD, "400", [2]),
+        ]
+        with anyio.move_on_after(0.4):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(desk.provider.prepare, slow)
+                await anyio.sleep(0.1)
+                with pytest.raises(RefusedError):
+                    await desk.provider.prepare(refused)
+        assert len(desk.server.state.files) == 1
+    monkeypatch.undo()
+    async with open_desk() as again:
+        await again.create(slow)
+        assert contents(again) == {slow.spec.train.sha256: 1}
