@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from broker.providers.contract import Advice, Answer, CompletionRequest, RemoteS
 from broker.testing.case import OpenCase, ProviderCase, open_case
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 _ENDS = frozenset({RemoteState.SUCCEEDED, RemoteState.FAILED, RemoteState.CANCELLED})
@@ -186,8 +187,12 @@ class ProviderConformance:
 
 
 async def _closable(answers: AsyncIterator[Answer]) -> AsyncGenerator[Answer]:
-    async for answer in answers:
-        yield answer
+    try:
+        async for answer in answers:
+            yield answer
+    finally:
+        if isinstance(answers, AsyncGenerator):
+            await answers.aclose()
 
 
 def _needs_tuner(opened: OpenCase) -> None:
