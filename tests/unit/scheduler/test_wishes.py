@@ -247,7 +247,11 @@ async def test_a_cancel_ends_the_search_for_a_job_at_a_silent_provider(
     script.before["find"] = unreachable
     async with open_broker(faults=["lost"], grace_s=0.1) as broker:
         job = await tune(broker, rows)
-        await becomes(broker, job, State.SUBMITTING)
+
+        async def sought() -> bool:
+            return (await broker.job(job.id)).look is not None
+
+        await until(sought)  # sent, and the search has begun: before that a cancel ends it as cancelled
         await broker.cancel(job)
         lost = await becomes(broker, job, State.LOST)
         assert lost.failure is not None
