@@ -27,7 +27,9 @@ def pick(name: str | None) -> torch.device:
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     device = torch.device(name)
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise WorkerError(f"this machine has no device {name!r}", kind="device", fix="set BROKER_DEVICE=cpu, or leave it out")
+        raise WorkerError(
+            f"this machine has no device {name!r}", kind="device", fix="set BROKER_DEVICE=cpu, or leave it out"
+        )
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
