@@ -133,7 +133,8 @@ class Submission:
             await self._parts.fail(self._held, failure_of(verdict))
             return
         await self._parts.note_look(self._held, verdict)
-        with move_on_after(verdict.after_s if verdict.after_s is not None else self._backoff()):
+        self._tries += 1
+        with move_on_after(verdict.after_s if verdict.after_s is not None else _backoff(self._tries)):
             await self._held.wished.wait()
         await self._obeyed()
 
@@ -181,7 +182,7 @@ class Submission:
             The handle, if it is listed, and whether the provider answered: False only where a person wishes the end of
             a job about which the provider is silent.
         """
-        ends = current_time() + grace_s
+        ends, looks = current_time() + grace_s, 0
         while True:
             began = current_time()
             try:
@@ -197,7 +198,8 @@ class Submission:
                 return handle, True
             if over and await self._wish() is Wish.CANCEL:
                 return None, False
-            await sleep(self._backoff(most=max(0.05, grace_s / 4)))
+            looks += 1
+            await sleep(_backoff(looks, most=max(0.05, grace_s / 4)))
 
     async def _lose(self, intent: Intent) -> None:
         spec, provider = intent.spec, self._provider.name
@@ -214,7 +216,8 @@ class Submission:
         failure = Failure(code="lost", message=what, fix=fix, at=datetime.now(UTC))
         await self._parts.transition(self._held, State.LOST, failure=failure, data={"why": what})
 
-    def _backoff(self, most: float = _BACKOFF_S[1]) -> float:
-        self._tries += 1
-        ceiling = min(most, _BACKOFF_S[0] * 2.0 ** min(self._tries, 10))
-        return float(ceiling * (0.5 + _jitter.random() / 2))
+
+def _backoff(times: int, most: float = _BACKOFF_S[1]) -> float:
+    """Return how long to wait after so many tries, seconds."""
+    ceiling = min(most, _BACKOFF_S[0] * 2.0 ** min(times, 10))
+    return float(ceiling * (0.5 + _jitter.random() / 2))

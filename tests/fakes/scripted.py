@@ -28,12 +28,14 @@ class Script:
         capabilities: What the account announces differently.
         statuses: Changes what a poll found.
         calls: How often each method was called.
+        faults: What becomes of the next creating calls, as the fake's option `faults` says it; used up.
     """
 
     before: dict[str, Callable[..., Awaitable[None]]] = field(default_factory=dict)
     capabilities: dict[str, Any] = field(default_factory=dict)
     statuses: Callable[[dict[str, RemoteStatus]], Mapping[str, RemoteStatus]] = dict
     calls: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list[str])
 
     async def step(self, name: str, *args: object) -> None:
         self.calls[name] += 1
@@ -72,7 +74,9 @@ class ScriptedProvider(FakeProvider):
 
     async def submit(self, intent: Intent) -> Handle:
         await self._script.step("submit", intent)
-        return await super().submit(intent)
+        handle = await super().submit(intent)
+        await self._script.step("submitted", handle)
+        return handle
 
     async def find(self, intent: Intent) -> Handle | None:
         await self._script.step("find", intent)
@@ -98,6 +102,9 @@ class ScriptedProvider(FakeProvider):
     async def resume(self, handle: Handle) -> None:
         await self._script.step("resume", handle)
         await super().resume(handle)
+
+    def _next_fault(self) -> str:
+        return self._script.faults.pop(0) if self._script.faults else super()._next_fault()
 
     def classify(self, error: BaseException) -> Verdict:
         if "classify" in self._script.before:

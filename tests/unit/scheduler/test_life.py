@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
 
+import broker.jobs.store as stores
 from broker.errors import BudgetError, DataError, SpecError, UserError
-from broker.jobs.records import EventKind
+from broker.jobs.blocking import blocking
+from broker.jobs.ids import new_job_id
+from broker.jobs.records import EventKind, NewJob
 from broker.jobs.states import JobKind, State
+from broker.jobs.store import open_store
+from broker.jobs.store.clock import Clock
 from broker.providers.fake import FakeRemote
-from tests.unit.scheduler.conftest import ask
+from tests.unit.scheduler.conftest import ask, becomes, tune
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from broker.jobs.spec import TuneSpec
     from tests.unit.scheduler.conftest import Opener
 
 pytestmark = pytest.mark.anyio
@@ -184,4 +192,46 @@ async def test_two_brokers_drive_each_job_once(open_broker: Opener, rows: dict[s
         jobs = [await ask(broker, rows, seed=seed) for seed in range(10) for broker in (one, two)]
         await one.wait(experiment=jobs[0].experiment)
     assert len(ledger().jobs) == 10
+    assert set(ledger().jobs_per_intent().values()) == {1}
+
+
+async def test_who_stops_gives_every_lease_back(open_broker: Opener, rows: dict[str, Path]) -> None:
+    async with open_broker(steps=10**9) as broker:
+        running = await tune(broker, rows)
+        await becomes(broker, running, State.RUNNING)
+        await tune(broker, rows, seed=2)
+    async with open_broker(drive=False) as broker:
+        assert await blocking(broker._store.owners) == []  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_what_matters_more_goes_first(open_broker: Opener, rows: dict[str, Path], ledger: Ledger) -> None:
+    async with open_broker(drive=False) as broker:
+        first = await tune(broker, rows)
+        priorities = [0, 5, 1, 9]
+        spec = cast("TuneSpec", first.spec)
+        new = [
+            NewJob(id=new_job_id(JobKind.TUNE), spec=replace(spec, seed=priority), priority=priority)
+            for priority in priorities
+        ]
+        store = broker._store  # pyright: ignore[reportPrivateUsage]
+        await blocking(store.add_jobs, first.experiment, new)
+    async with open_broker(concurrency=1, steps=1) as broker:
+        await broker.wait([job.id for job in new])
+        seeds = {(await blocking(store.intents, job.id))[0].key: job.priority for job in new}
+    assert [seeds[job.key] for job in ledger().jobs.values() if job.key in seeds] == [9, 5, 1, 0]
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+async def test_a_clock_that_is_set_changes_nothing(
+    open_broker: Opener, rows: dict[str, Path], ledger: Ledger, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    shift = timedelta(0)
+    clock = Clock(now=lambda: datetime.now(UTC) + shift)
+    monkeypatch.setattr(stores, "open_store", lambda *args, **more: open_store(*args, clock=clock, **more))
+    async with open_broker(steps=20) as one, open_broker(steps=20) as two:
+        jobs = [await tune(broker, rows, seed=seed) for seed in range(5) for broker in (one, two)]
+        await becomes(one, jobs[0], State.RUNNING)
+        shift = timedelta(days=days)
+        ended = await one.wait(jobs)
+    assert {job.state for job in ended} == {State.SUCCEEDED}
     assert set(ledger().jobs_per_intent().values()) == {1}
