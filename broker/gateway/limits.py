@@ -23,11 +23,13 @@ class Limits:
         requests_per_minute: Most requests a minute; `None` is unknown: it is learned.
         tokens_per_minute: Most tokens a minute, prompts and answers together; `None` is unknown.
         concurrency: Most requests in the air at once.
+        concurrency_told: A person named that number: it is begun with, and not only approached.
     """
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     concurrency: int = 128
+    concurrency_told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,8 @@ class Pacer:
         """
         self.told = limits
         self.in_flight = 0
-        start = limits.concurrency if limits.requests_per_minute else _START_WINDOW
+        known = limits.requests_per_minute is not None or limits.concurrency_told
+        start = limits.concurrency if known else _START_WINDOW
         self.window = float(min(start, limits.concurrency))
         self.rejected = 0
         self.answered = 0

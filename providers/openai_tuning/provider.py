@@ -363,10 +363,12 @@ def _announced(context: ProviderContext) -> str:
 
 def _limits(account: Account) -> Limits:
     told = account.options
+    asked = account.concurrency or told.get("concurrency")
     return Limits(
         requests_per_minute=told.get("requests_per_minute"),
         tokens_per_minute=told.get("tokens_per_minute"),
-        concurrency=account.concurrency or int(told.get("concurrency", Limits().concurrency)),
+        concurrency=int(asked or Limits().concurrency),
+        concurrency_told=asked is not None,
     )
 
 
