@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from broker.api.control import Control
-from broker.api.engine import Engine, Report, silent
-from broker.api.following import Watcher
-from broker.api.models import export_model, find_model, question
-from broker.api.offline import SANDBOX, OfflineModels
-from broker.api.planning import Plan, Planner
+from broker.api.asking import Asking
+from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, one_job
-from broker.api.table import read_table
-from broker.errors import BrokerError, UnknownNameError
+from broker.api.watching import Following
 from broker.jobs.blocking import blocking
-from broker.jobs.records import Event, Experiment, Handle, Job, Wish
-from broker.jobs.spec import Decoding, Method, ModelRef, ParameterValue
-from broker.jobs.states import JobKind, State
+from broker.jobs.records import Handle, Job
+from broker.jobs.spec import Decoding, Method, ParameterValue
+from broker.jobs.states import JobKind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Mapping, Sequence
 
-    from broker.jobs.store.protocol import Store
-    from broker.providers.contract import Answer, Completer, CompletionRequest
-    from broker.results import ResultsTable
-    from broker.settings import Settings
+    from broker.api.planning import Plan
 
 
-class Broker:
+class Broker(Following, Reading, Asking):
     """The broker, as an async context manager.
 
     ```python
@@ -45,53 +36,6 @@ class Broker:
     When it closes, remote jobs go on at their provider, local ones stop at a checkpoint, and the next `Broker` goes on
     with both.
     """
-
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        drive: bool = True,
-        report: Report = silent,
-        **overrides: Any,
-    ) -> None:
-        """Choose the settings; nothing is opened yet.
-
-        Args:
-            settings: All settings; loaded from flags, environment and `broker.toml` when None.
-            drive: Drive jobs. With False it only reads and writes the store.
-            report: Receives (text, done, total) of long steps such as uploads.
-            overrides: Settings by name, stronger than every other source.
-        """
-        self._given = settings
-        self._overrides = overrides
-        self._drive = drive
-        self._report = report
-        self._watcher = Watcher()
-
-    # --- opening and closing ----------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        """Open the store and, with `drive`, begin to drive."""
-        self.settings: Settings = self._given or _load(self._overrides)
-        self._engine = Engine(self.settings, report=self._report, changed=self._watcher.poke)
-        await self._engine.open(drive=self._drive)
-        self._store: Store = self._engine.store
-        self.data_dir: Path = self.settings.data_dir
-        self.catalog, self.accounts, self.workers = self._engine.catalog, self._engine.accounts, self._engine.workers
-        self._planner = Planner(
-            settings=self.settings, store=self._store, artifacts=self._engine.artifacts, accounts=self.accounts
-        )
-        self._control = Control(self._store, self.accounts, self._engine.poke)
-        self.offline = OfflineModels(self.settings.cache_dir, self.workers, self._report)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        """Stop driving, let local work reach a checkpoint, give the leases back."""
-        return await self._engine.close(kind, error, trace)
-
-    # --- submitting -------------------------------------------------------------------------------------------------
 
     async def plan(self, request: ExperimentRequest) -> Plan:
         """Read, check and price a request; store and send nothing.
@@ -192,73 +136,6 @@ class Broker:
         await self.start(plan)
         return plan
 
-    async def build_sandbox(self, *, encoder: bool = False, rebuild: bool = False) -> Path:
-        """Make the sandbox model (or its sentence encoder) when it is missing.
-
-        Args:
-            encoder: The sentence encoder rather than the chat model.
-            rebuild: Make it anew.
-
-        Returns:
-            Its folder.
-        """
-        return await self.offline.build(encoder=encoder, rebuild=rebuild)
-
-    # --- following --------------------------------------------------------------------------------------------------
-
-    async def watch(
-        self, jobs: Job | str | Iterable[Job | str] | None = None, *, experiment: str | None = None, after: int = 0
-    ) -> AsyncIterator[Event]:
-        """Yield the events of jobs as they are stored, old ones first, until all of them rest.
-
-        Args:
-            jobs: One or several jobs, or None for all.
-            experiment: All jobs of this experiment.
-            after: Only events with a greater `seq`.
-        """
-        ids = [(await self.job(job_id)).id for job_id in _ids(jobs)] if jobs is not None else None
-        async for event in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=after):
-            yield event
-
-    async def wait(
-        self, jobs: Job | str | Iterable[Job | str] | None = None, *, experiment: str | None = None
-    ) -> list[Job]:
-        """Wait until jobs rest; return them as they are then."""
-        ids = _ids(jobs) if jobs is not None else None
-        async for _ in self._watcher.watch(self._store, ids=ids, experiment=experiment, after=-1):
-            pass
-        if ids is None:
-            return await self.jobs(experiment=experiment)
-        return [await self.job(job_id) for job_id in ids]
-
-    async def job(self, job_id: str) -> Job:
-        """Return one job by its id or a unique beginning of it."""
-        return await blocking(self._store.job, job_id)
-
-    async def jobs(self, **filters: Any) -> list[Job]:
-        """Return jobs; filters as in `Store.jobs`."""
-        return await blocking(self._store.jobs, **filters)
-
-    async def count(self, *, experiment: str | None = None) -> dict[State, int]:
-        """Return how many jobs are in each state."""
-        return await blocking(self._store.count_jobs, experiment=experiment)
-
-    async def events(self, job_id: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Return stored events, oldest first."""
-        return await blocking(self._store.events, job_id, after=after, limit=limit)
-
-    async def cancel(self, job: Job | str) -> Job:
-        """Ask for the end of a job (and of the evaluations that wait for it); whoever drives it acts on it."""
-        return await self._control.cancel(_ids(job)[0])
-
-    async def pause(self, job: Job | str) -> Job:
-        """Ask for a pause of a job."""
-        return await self._control.wish(_ids(job)[0], Wish.PAUSE)
-
-    async def resume(self, job: Job | str) -> Job:
-        """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations."""
-        return await self._control.resume(_ids(job)[0])
-
     async def adopt(
         self,
         provider: str,
@@ -289,101 +166,3 @@ class Broker:
         spec = await self._control.recall(handle)
         request = ExperimentRequest(name=experiment, validation=validation)
         return (await self.start(await self._planner.plan(request, adopted=[(handle, spec)])))[0]
-
-    # --- results ----------------------------------------------------------------------------------------------------
-
-    async def experiment(self, name: str | None = None) -> Experiment:
-        """Return an experiment by name, or the newest."""
-        if name is not None:
-            return await blocking(self._store.experiment, name)
-        found = await blocking(self._store.experiments)
-        if not found:
-            raise UnknownNameError("there are no experiments yet", fix="broker submit --help")
-        return found[0]
-
-    async def experiments(self) -> list[Experiment]:
-        """Return all experiments, newest first."""
-        return await blocking(self._store.experiments)
-
-    async def results(self, experiment: str | None = None, *, all_pairs: bool = False) -> ResultsTable:
-        """Return the table of an experiment: every model on the same validation set.
-
-        Args:
-            experiment: Its name; the newest when None.
-            all_pairs: Compare every pair of models, not only each with its base and with the best.
-        """
-        found = await self.experiment(experiment)
-        return await blocking(read_table, self._store, self.data_dir, found, all_pairs=all_pairs)
-
-    # --- models -----------------------------------------------------------------------------------------------------
-
-    async def models(self) -> list[tuple[str, ModelRef, str | None]]:
-        """Return (alias, model, job id) of every model that jobs made."""
-        return await blocking(self._store.models)
-
-    async def model(self, name: str) -> ModelRef:
-        """Find a model by alias, by the id of the job that made it, or as `provider:name`.
-
-        Raises:
-            UnknownNameError: Nobody knows it.
-        """
-        return await blocking(find_model, name, self._store, self.settings, self.accounts)
-
-    async def completer(self, model: str | ModelRef) -> Completer:
-        """Return an object that asks a model."""
-        found = model if isinstance(model, ModelRef) else await self.model(model)
-        if found.name == SANDBOX:
-            await self.build_sandbox()
-        return self.accounts.get(found.provider).completer(found)
-
-    async def complete(self, model: str | ModelRef, requests: Sequence[CompletionRequest]) -> list[Answer]:
-        """Ask a model and return the answers in the order of the requests."""
-        completer = await self.completer(model)
-        try:
-            answers = {answer.id: answer async for answer in completer.complete(requests)}
-        finally:
-            await completer.aclose()
-        return [answers[request.id] for request in requests]
-
-    async def chat(
-        self, model: str | ModelRef, message: str, *, system: str | None = None, decoding: Decoding | None = None
-    ) -> str:
-        """Ask a model one question and return its answer.
-
-        Raises:
-            BrokerError: The model did not answer.
-        """
-        request = question(message, system=system, decoding=decoding)
-        answer = (await self.complete(model, [request]))[0]
-        if answer.failure:
-            raise BrokerError(f"the model did not answer: {answer.failure}")
-        return answer.text
-
-    async def export(self, model: str | ModelRef, output: Path, *, merge: bool = False) -> dict[str, Any]:
-        """Write a tuned local model to a folder.
-
-        Args:
-            model: The model, or the job that made it.
-            output: A new folder.
-            merge: Write a whole bf16 model, checked against the adapter's logits, rather than the adapter.
-
-        Returns:
-            `output`, and with `merge` how far the logits differ.
-
-        Raises:
-            UserError: The model has no adapter, or the folder exists.
-        """
-        found = model if isinstance(model, ModelRef) else await self.model(model)
-        return await export_model(found, output, merge=merge, settings=self.settings, workers=self.workers)
-
-
-def _load(overrides: Mapping[str, Any]) -> Settings:
-    from broker.settings import load_settings
-
-    return load_settings(overrides=overrides)
-
-
-def _ids(jobs: Job | str | Iterable[Job | str]) -> list[str]:
-    if isinstance(jobs, Job | str):
-        jobs = [jobs]
-    return [job.id if isinstance(job, Job) else job for job in jobs]

@@ -1,0 +1,41 @@
+"""The verbs about experiments: which there are, and their tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.api.opened import Opened
+from broker.api.table import read_table
+from broker.errors import UnknownNameError
+from broker.jobs.blocking import blocking
+
+if TYPE_CHECKING:
+    from broker.jobs.records import Experiment
+    from broker.results import ResultsTable
+
+
+class Reading(Opened):
+    """Experiments and their tables."""
+
+    async def experiment(self, name: str | None = None) -> Experiment:
+        """Return an experiment by name, or the newest."""
+        if name is not None:
+            return await blocking(self._store.experiment, name)
+        found = await blocking(self._store.experiments)
+        if not found:
+            raise UnknownNameError("there are no experiments yet", fix="broker submit --help")
+        return found[0]
+
+    async def experiments(self) -> list[Experiment]:
+        """Return all experiments, newest first."""
+        return await blocking(self._store.experiments)
+
+    async def results(self, experiment: str | None = None, *, all_pairs: bool = False) -> ResultsTable:
+        """Return the table of an experiment: every model on the same validation set.
+
+        Args:
+            experiment: Its name; the newest when None.
+            all_pairs: Compare every pair of models, not only each with its base and with the best.
+        """
+        found = await self.experiment(experiment)
+        return await blocking(read_table, self._store, self.data_dir, found, all_pairs=all_pairs)
