@@ -53,7 +53,7 @@ def test_several_rows_are_told_with_their_ids(picked: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("worm", "nearest are 'Warm'"), ("zzz", "there are 'plain', 'Warm', 'cold'"), ("", "is called ''")],
+    [("Warn", "the nearest are 'Warm'"), ("zzz", "there are 'plain', 'Warm', 'cold'"), ("", "is called ''")],
 )
 def test_an_unknown_name_is_told_with_the_nearest(picked: Lab, name: str, said: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
