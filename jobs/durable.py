@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 from broker.errors import StoreError
@@ -67,6 +68,26 @@ def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step: a reader sees the old content or the new one, also after a crash.
+
+    Args:
+        path: The file, in a folder that exists.
+        data: All of its content.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        with temporary.open("xb") as stream:
+            temporary.chmod(0o600)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

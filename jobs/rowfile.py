@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from typing import TYPE_CHECKING, Any
 
-from broker.jobs.durable import guarded, make_folder, sync_folder, write_all
+from broker.jobs.durable import guarded, make_folder, sync_folder, write_all, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,7 +92,7 @@ class RowFile:
         self.close()
         with guarded(self.path, "rewrite the rows"):
             make_folder(self.path.parent)
-            _replace(self.path, b"".join(_line(row) for row in rows))
+            write_whole(self.path, b"".join(_line(row) for row in rows))
 
     def close(self) -> None:
         """Release the file; a later `append` opens it again."""
@@ -143,8 +142,8 @@ def _mend(path: Path) -> None:
     if data.startswith(good):
         _truncate(path, len(good))
         return
-    _replace(path.with_name(path.name + ".damaged"), data)
-    _replace(path, good)
+    write_whole(path.with_name(path.name + ".damaged"), data)
+    write_whole(path, good)
 
 
 def _truncate(path: Path, size: int) -> None:
@@ -155,17 +154,3 @@ def _truncate(path: Path, size: int) -> None:
 
 def _ends_whole(descriptor: int, size: int) -> bool:
     return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        with temporary.open("xb") as stream:
-            temporary.chmod(0o600)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,8 +10,6 @@ folder of an evaluation
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from pydantic import ValidationError
 from broker.errors import StoreError
 from broker.evaluation.metrics import Direction, Kind
 from broker.jobs.codec import dump, load
-from broker.jobs.durable import guarded, make_folder, sync_folder
+from broker.jobs.durable import guarded, make_folder, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,19 +117,10 @@ def save_result(result: EvaluationResult, folder: Path) -> Path:
         StoreError: The disk refused; an older file is intact.
     """
     path = folder / SCORES
-    temporary = folder / f".{SCORES}.{secrets.token_hex(6)}"
     text = json.dumps({"format": FORMAT, **dump(result)}, ensure_ascii=False, allow_nan=False)
     with guarded(path, "write the scores"):
         make_folder(folder)
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(folder)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, text.encode())
     return path
 
 

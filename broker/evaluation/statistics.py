@@ -110,6 +110,26 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     return Interval(value=successes / n, low=float(found.low), high=float(found.high), method="Wilson")
 
 
+def wilson_halves(halves: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """Return a share in which a row counts 0, a half or 1, with Wilson's score interval (by statsmodels).
+
+    Half-counted rows spread less than rows of 0 and 1 with the same mean, so the interval is rather too wide.
+
+    Args:
+        halves: Twice the sum of the rows.
+        n: Rows.
+        confidence: Of the interval.
+
+    Returns:
+        Without rows, an interval without a value.
+    """
+    if n == 0:
+        return Interval(value=None, method="no values")
+    proportion = _library("statsmodels.stats.proportion")
+    low, high = proportion.proportion_confint(halves / 2, n, alpha=1 - confidence, method="wilson")
+    return Interval(value=halves / 2 / n, low=float(low), high=float(high), method="Wilson, ties as halves")
+
+
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, *, seed: int = SEED) -> Interval:
     """Return a mean with its BCa bootstrap interval (Efron 1987; by scipy).
 
