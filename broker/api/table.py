@@ -25,10 +25,12 @@ def read_table(store: Store, data_dir: Path, experiment: Experiment, *, all_pair
         experiment: The experiment.
         all_pairs: Compare every pair of models.
     """
+    from broker.evaluation.preference import load_preferences
     from broker.results import build_table
 
     jobs = _jobs(store, experiment.name)
-    return build_table(experiment, jobs, _evaluations(data_dir, jobs), all_pairs=all_pairs)
+    preferences = load_preferences(data_dir, experiment.name)
+    return build_table(experiment, jobs, _evaluations(data_dir, jobs), all_pairs=all_pairs, preferences=preferences)
 
 
 def _jobs(store: Store, experiment: str) -> list[Job]:

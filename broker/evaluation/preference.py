@@ -13,7 +13,7 @@ An opinion is one look at two answers. How opinions become a number:
 ```
 DATA_DIR/preferences/EXPERIMENT/LEFT--RIGHT/   the ids of the two evaluations, in alphabetical order
 ├── judge-HASH.json    PreferenceResult of one judge
-└── people.json        PreferenceResult of people's votes
+└── people-HASH.json   PreferenceResult of people's votes on one question
 ```
 """
 
@@ -31,6 +31,7 @@ from pydantic import ValidationError
 
 from broker.errors import StoreError
 from broker.evaluation.agreement import krippendorff_alpha, pairwise_agreement
+from broker.evaluation.panel import Panel
 from broker.evaluation.statistics import mcnemar_p, wilson_halves
 from broker.jobs.codec import dump, load
 from broker.jobs.durable import guarded, make_folder, write_whole
@@ -153,6 +154,7 @@ class PreferenceResult:
         made_by: What decides the opinions: version of the prompt, samples, temperature.
         rows: The verdict of each row.
         remarks: Warnings to show with the number.
+        panel: What else is known of a vote by people; None for a judge.
     """
 
     pair: Pair
@@ -177,6 +179,7 @@ class PreferenceResult:
     made_by: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rows: tuple[RowVerdict, ...] = ()
     remarks: tuple[str, ...] = ()
+    panel: Panel | None = None
 
     def turned(self) -> PreferenceResult:
         """Return the same result from the other side."""
@@ -190,6 +193,7 @@ class PreferenceResult:
             low=_flipped(self.high),
             high=_flipped(self.low),
             rows=rows,
+            panel=self.panel.turned() if self.panel else None,
         )
 
 
@@ -281,13 +285,19 @@ def _flipped(share: float | None) -> float | None:
 # --- where it is kept -----------------------------------------------------------------------------------------------
 
 
-def pair_folder(data_dir: Path, pair: Pair) -> Path:
-    """Return the folder of a pair: the same one from either side."""
-    return _experiment_folder(data_dir, pair.experiment) / "--".join(sorted((pair.left, pair.right)))
+def pair_folder(data_dir: Path, pair: Pair, kind: str = FOLDER) -> Path:
+    """Return the folder of a pair: the same one from either side.
+
+    Args:
+        data_dir: The broker's data folder.
+        pair: Who is compared.
+        kind: What the folder is for.
+    """
+    return _experiment_folder(data_dir, pair.experiment, kind) / "--".join(sorted((pair.left, pair.right)))
 
 
 def save_preference(result: PreferenceResult, data_dir: Path) -> Path:
-    """Store a result durably, in place of an earlier one of the same pair by the same judge (or by people).
+    """Store a result durably, in place of an earlier one of the same pair by the same judge (or of the same vote).
 
     Args:
         result: What was found.
@@ -299,9 +309,9 @@ def save_preference(result: PreferenceResult, data_dir: Path) -> Path:
     Raises:
         StoreError: The disk refused; an older file is intact.
     """
-    mark = hashlib.sha256(json.dumps([result.by, dump(dict(result.made_by))], sort_keys=True).encode()).hexdigest()[:8]
-    name = f"judge-{mark}.json" if result.source is Source.JUDGE else "people.json"
-    path = pair_folder(data_dir, result.pair) / name
+    by = result.by if result.source is Source.JUDGE else ""  # more voters are still the same vote
+    mark = hashlib.sha256(json.dumps([by, dump(dict(result.made_by))], sort_keys=True).encode()).hexdigest()[:8]
+    path = pair_folder(data_dir, result.pair) / f"{result.source}-{mark}.json"
     text = json.dumps({"format": FORMAT, **dump(result)}, ensure_ascii=False, allow_nan=False)
     with guarded(path, "write the preferences"):
         make_folder(path.parent)
@@ -332,7 +342,7 @@ def _read(path: Path) -> PreferenceResult:
         raise StoreError("not a file of preferences", where=str(path), fix=fix) from error
 
 
-def _experiment_folder(data_dir: Path, experiment: str) -> Path:
+def _experiment_folder(data_dir: Path, experiment: str, kind: str = FOLDER) -> Path:
     """Return the folder of an experiment; a name that is no good file name is replaced by a hash of it."""
     plain = bool(_PLAIN_NAME.fullmatch(experiment))
-    return data_dir / FOLDER / (experiment if plain else hashlib.sha256(experiment.encode()).hexdigest()[:24])
+    return data_dir / kind / (experiment if plain else hashlib.sha256(experiment.encode()).hexdigest()[:24])

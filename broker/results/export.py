@@ -16,11 +16,17 @@ JSON, whose keys are stable (new ones may come):
   "comparisons": [{"metric", "left": KEY, "right": KEY, "against": "base"|"best"|"other", "n", "difference", "low",
      "high", "p", "p_adjusted", "different", "effect", "spread", "detectable", "method"}],
   "detectable": [{"metric", "n", "now", "with_1000"}],
+  "preferences": [{"left": KEY, "right": KEY, "left_label", "right_label", "source": "people"|"judge", "by", "n",
+     "wins", "losses", "ties", "win_rate", "low", "high", "p", "agreement", "alpha", "position_bias", "swaps", "flips",
+     "unscored", "failures": {}, "cost_usd", "made_by": {}, "remarks": [], "panel": null|{"criterion", "voters",
+     "votes", "left", "right", "ties", "skipped", "median_s", "share"|"first"|"easier"|"ease": {"value", "low", "high",
+     "p", "n", "method"}, "left_out": {}, "helped", "stale"}}],
   "conditions": {}, "notes": [], "warnings": []
 }
 ```
 
-Numbers are in the unit of their column: percentages 0 to 100, their differences in points. `null` is "there is none".
+Numbers are in the unit of their column: percentages 0 to 100, their differences in points; the
+shares of `preferences` are 0 to 1. `null` is "there is none".
 """
 
 from __future__ import annotations
@@ -37,6 +43,8 @@ from broker.results.values import Cell, Column, Comparison, Detectable, ResultRo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from broker.evaluation.preference import PreferenceResult
 
 FORMAT = 1
 # A spreadsheet takes a cell that begins with one of these for a formula.
@@ -69,6 +77,7 @@ def to_data(table: ResultsTable) -> dict[str, Any]:
         "rows": [_row(row, columns) for row in table.rows],
         "comparisons": [_comparison(one, columns[one.metric]) for one in table.comparisons],
         "detectable": [_detectable(one, columns[one.metric]) for one in table.detectable],
+        "preferences": [_preference(one) for one in table.preferences],
         "conditions": dump(dict(table.conditions)),
         "notes": list(table.notes),
         "warnings": list(table.warnings),
@@ -174,6 +183,13 @@ def _csv_cell(column: Column, cell: Cell) -> list[object]:
 def _comparison(one: Comparison, column: Column) -> dict[str, Any]:
     scaled = {name: _scaled(column, getattr(one, name)) for name in ("difference", "low", "high", "detectable")}
     return {**asdict(one), **scaled}
+
+
+def _preference(one: PreferenceResult) -> dict[str, Any]:
+    data = dump(one)
+    pair = data.pop("pair")
+    rows = ("left", "right", "left_label", "right_label")
+    return {**{name: pair[name] for name in rows}, **{name: data[name] for name in data if name != "rows"}}
 
 
 def _detectable(one: Detectable, column: Column) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker.evaluation.metrics import Kind
 from broker.results.notes import conditions, notes, warnings
+from broker.results.preferences import preference_notes, preference_warnings
 from broker.results.ranking import Ranking, marked, rank
 from broker.results.rows import make_rows
 from broker.results.values import Column, ResultRow, ResultsTable
@@ -13,6 +14,7 @@ from broker.results.values import Column, ResultRow, ResultsTable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from broker.evaluation.preference import PreferenceResult
     from broker.evaluation.record import EvaluationResult, MetricResult
     from broker.jobs.records import Experiment, Job
 
@@ -26,6 +28,7 @@ def build_table(
     evaluations: Mapping[str, EvaluationResult],
     *,
     all_pairs: bool = False,
+    preferences: Sequence[PreferenceResult] = (),
 ) -> ResultsTable:
     """Build the results table of an experiment.
 
@@ -35,6 +38,7 @@ def build_table(
             experiments whose models it judges.
         evaluations: Results by id of the evaluation.
         all_pairs: Compare every pair of models, instead of each with its base and with the best.
+        preferences: What people and judges prefer.
 
     Returns:
         Base models first, then tuned ones, each in the order asked for.
@@ -54,9 +58,10 @@ def build_table(
         rows=tuple(rows),
         comparisons=tuple(one for ranking in rankings.values() for one in ranking.comparisons),
         detectable=seen,
+        preferences=tuple(preferences),
         conditions=shared,
-        notes=tuple(notes(columns, rows, shared, seen)),
-        warnings=tuple(warnings(experiment, columns, rows, results, shared)),
+        notes=(*notes(columns, rows, shared, seen), *preference_notes(preferences)),
+        warnings=(*warnings(experiment, columns, rows, results, shared), *preference_warnings(preferences)),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.metrics import Direction, Kind
+from broker.evaluation.preference import PreferenceResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -208,6 +209,7 @@ class ResultsTable:
         rows: Bases first.
         comparisons: Every pair that was tested.
         detectable: By metric: what could have been seen.
+        preferences: What people and judges prefer, by pair of models.
         conditions: What holds for every row: validation set and hash, prompts, policies, decoding, encoder.
         notes: Sentences to show under the table.
         warnings: Sentences that a reader must not miss.
@@ -218,6 +220,7 @@ class ResultsTable:
     rows: tuple[ResultRow, ...]
     comparisons: tuple[Comparison, ...] = ()
     detectable: tuple[Detectable, ...] = ()
+    preferences: tuple[PreferenceResult, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

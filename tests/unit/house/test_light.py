@@ -16,7 +16,7 @@ LIGHT_MODULES = [
     "broker", "broker.api", "broker.catalog", "broker.cli", "broker.errors", "broker.evaluation",
     "broker.gateway", "broker.jobs.artifacts", "broker.jobs.datasets", "broker.jobs.spec", "broker.jobs.store",
     "broker.providers.contract", "broker.providers.registry", "broker.results", "broker.sandbox", "broker.scheduler",
-    "broker.settings", "broker.worker",
+    "broker.settings", "broker.voting", "broker.worker",
 ]  # fmt: skip
 IMPORT_EACH = """
 import json, sys

@@ -25,7 +25,8 @@ COMPARISON_KEYS = {
 def test_json_has_its_documented_keys(full: Lab) -> None:
     data = json.loads(to_json(full.table()))
     assert set(data) == {
-        "format", "experiment", "columns", "rows", "comparisons", "detectable", "conditions", "notes", "warnings",
+        "format", "experiment", "columns", "rows", "comparisons", "detectable", "preferences", "conditions",
+        "notes", "warnings",
     }  # fmt: skip
     assert all(set(row) == ROW_KEYS for row in data["rows"])
     assert all(set(one) == COMPARISON_KEYS for one in data["comparisons"])

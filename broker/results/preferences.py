@@ -1,0 +1,90 @@
+"""What people and judges prefer, in sentences under the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.evaluation.preference import Source
+from broker.evaluation.statistics import ALPHA
+from broker.results import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from broker.evaluation.panel import Estimate, Panel
+    from broker.evaluation.preference import PreferenceResult
+
+
+def preference_notes(results: Iterable[PreferenceResult]) -> list[str]:
+    """Return what was found, a few sentences for each result."""
+    return [line for result in results if result.n for line in _told(result)]
+
+
+def preference_warnings(results: Iterable[PreferenceResult]) -> list[str]:
+    """Return what a reader of the preferences must not miss."""
+    return [
+        f"{result.pair.left_label} against {result.pair.right_label} ({result.by}): {remark}"
+        for result in results
+        for remark in result.remarks
+    ]
+
+
+def preference_verdict(result: PreferenceResult) -> str:
+    """Return in one line who is preferred: `tuned is preferred to base`, or that they cannot be told apart."""
+    left, right = result.pair.left_label, result.pair.right_label
+    if result.p >= ALPHA:
+        return f"{left} and {right} cannot be told apart"
+    return f"{left} is preferred to {right}" if result.wins > result.losses else f"{right} is preferred to {left}"
+
+
+def share(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """Return a share as a percentage, with its interval where there is one."""
+    if value is None:
+        return wording.NOTHING
+    ends = "" if low is None or high is None else f" [{low * 100:.1f}, {high * 100:.1f}]"
+    return f"{value * 100:.1f} %{ends}"
+
+
+def correlation(estimate: Estimate) -> str:
+    """Return a correlation with its interval and p value."""
+    if estimate.value is None:
+        return wording.NOTHING
+    ends = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}{ends}" + (f", p = {p_value(estimate.p)}" if estimate.p is not None else "")
+
+
+def p_value(p: float) -> str:
+    """Return a p value as one reads it."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def _told(result: PreferenceResult) -> list[str]:
+    of = f"{result.wins} of {result.n} prompts won by {result.pair.left_label}, {result.losses} by "
+    won = f"{of}{result.pair.right_label}, {result.ties} tied"
+    rate = f"win rate {share(result.win_rate, result.low, result.high)}, sign test p = {p_value(result.p)}"
+    asked = f", asked “{result.panel.criterion}”" if result.panel else ""
+    head = f"Preference, by {result.by}{asked}: {preference_verdict(result)} ({won}; {rate})."
+    lines = [" ".join([head, *_agreed(result)])]
+    return [*lines, *_panel(result.panel)] if result.panel and result.source is Source.PEOPLE else lines
+
+
+def _agreed(result: PreferenceResult) -> list[str]:
+    if result.agreement is None:
+        return []
+    alpha = "" if result.alpha is None else f" (Krippendorff's alpha {result.alpha:.2f})"
+    return [f"Two judgements of a prompt agree in {share(result.agreement)} of cases{alpha}."]
+
+
+def _panel(panel: Panel) -> list[str]:
+    lines = [
+        f"Votes: {panel.left} for the first, {panel.right} for the second, {panel.ties} ties, {panel.skipped} skipped"
+    ]
+    lines[0] += f"; the first has {_share(panel.share)} of them, over voters and prompts."
+    if panel.easier.value is not None:
+        easier = f"the answer that is easier to read (Flesch) won {_share(panel.easier)} of {panel.easier.n} prompts"
+        lines.append(f"Ease: {easier}; Spearman's rho of ease and preference {correlation(panel.ease)}.")
+    return lines
+
+
+def _share(estimate: Estimate) -> str:
+    return share(estimate.value, estimate.low, estimate.high)

@@ -1,0 +1,298 @@
+"""Voters and their votes on disk: stored before they are confirmed, so that a killed server loses none.
+
+```
+DATA_DIR/votes/EXPERIMENT/LEFT--RIGHT/CRITERION/   the ids of the two evaluations, in alphabetical order
+├── voters.jsonl   the secret of the vote, hashes of the links, voters
+├── votes.jsonl    votes and what was taken back, in the order in which they came
+└── lock           held while one of them is written
+```
+
+A link's token has 256 random bits, so a plain SHA-256 of it cannot be turned round. Of a voter nothing is kept but a
+random id, and the name that was given in a terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from broker.errors import StoreError, UserError
+from broker.jobs.codec import dump, load
+from broker.jobs.durable import guarded, make_folder
+from broker.jobs.rowfile import RowFile
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+MOST_VOTERS = 10_000
+
+
+class Choice(StrEnum):
+    """What a voter says of answers "1" and "2"."""
+
+    FIRST = "1"
+    SECOND = "2"
+    TIE = "tie"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voter:
+    """Somebody who votes.
+
+    Attributes:
+        id: Random; by it nobody is known.
+        number: From 0, in the order of coming: decides the order and the sides.
+        name: Given in a terminal; empty for who came by a link.
+    """
+
+    id: str
+    number: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One voter's opinion of one row.
+
+    Attributes:
+        id: Of the vote.
+        voter: Id of the voter.
+        row: Id of the validation row.
+        mark: Hash of the question and the two answers.
+        left_first: The left model's answer was "1".
+        choice: What was chosen.
+        ms: Milliseconds between seeing and choosing, as the voter's own side measured them.
+        at: When it was stored (UTC).
+        helped: The expected answer was shown.
+    """
+
+    id: str
+    voter: str
+    row: str
+    mark: str
+    left_first: bool
+    choice: Choice
+    ms: int
+    at: datetime
+    helped: bool = False
+
+
+class VoteBook:
+    """The files of one vote; every method blocks. Any number of processes may hold the same book."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the book of a vote, or begin it.
+
+        Args:
+            folder: Of this vote alone.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        self.folder = folder
+        self._voters = _Lines(folder / "voters.jsonl")
+        self._votes = _Lines(folder / "votes.jsonl")
+        self._standing: tuple[list[dict[str, Any]], list[Vote]] = ([], [])
+        with self._alone():
+            if not self._kept("begun"):
+                self._voters.append({"kind": "begun", "secret": secrets.token_hex(16), "at": _now()})
+
+    @property
+    def secret(self) -> str:
+        """Return what decides, with the seed, who sees what on which side."""
+        return str(self._kept("begun")[0]["secret"])
+
+    @property
+    def port(self) -> int | None:
+        """Return the port that links of this vote were given out for, the last time."""
+        kept = self._kept("port")
+        return int(kept[-1]["port"]) if kept else None
+
+    def keep_port(self, port: int) -> None:
+        """Remember the port, so that links hold after the server was started again."""
+        with self._alone():
+            if self.port != port:
+                self._voters.append({"kind": "port", "port": port})
+
+    def invite(self) -> str:
+        """Return the token of a new link by which anybody becomes a voter."""
+        token = _new_token()
+        with self._alone():
+            self._voters.append({"kind": "invitation", "sha256": _hash(token), "at": _now()})
+        return token
+
+    def invited(self, token: str) -> bool:
+        """Say whether a token is one of an invitation."""
+        return self._shown("invitation", token) is not None
+
+    def join(self, name: str = "") -> tuple[Voter, str]:
+        """Take in a voter.
+
+        Args:
+            name: In a terminal; the same name is the same voter.
+
+        Returns:
+            The voter, and the token of the personal link (it is kept nowhere).
+
+        Raises:
+            UserError: There are too many.
+        """
+        token = _new_token()
+        with self._alone():
+            voters = self.voters()
+            if len(voters) >= MOST_VOTERS:
+                raise UserError(f"{len(voters)} voters have joined, which is the most", fix="end this vote")
+            voter = Voter(id=f"voter-{secrets.token_hex(6)}", number=len(voters), name=name)
+            self._voters.append({"kind": "voter", **dump(voter), "sha256": _hash(token), "at": _now()})
+        return voter, token
+
+    def voters(self) -> list[Voter]:
+        """Return everybody who joined, in the order of coming."""
+        return [_voter(row) for row in self._kept("voter")]
+
+    def voter(self, token: str) -> Voter | None:
+        """Return whose personal link has this token."""
+        row = self._shown("voter", token)
+        return None if row is None else _voter(row)
+
+    def named(self, name: str) -> Voter:
+        """Return the voter with a name, who joins when there is none yet."""
+        known = [voter for voter in self.voters() if voter.name == name]
+        return known[0] if known else self.join(name)[0]
+
+    def votes(self, voter: str | None = None) -> list[Vote]:
+        """Return the votes that stand, in the order in which they came.
+
+        Args:
+            voter: Only this one's.
+        """
+        rows, (seen, votes) = self._votes.rows(), self._standing
+        if rows is not seen:
+            votes = _standing(rows, self._votes.path)
+            self._standing = rows, votes  # at once, for other threads
+        return [vote for vote in votes if voter is None or vote.voter == voter]
+
+    def cast(self, vote: Vote) -> bool:
+        """Store a vote durably.
+
+        Args:
+            vote: What was chosen.
+
+        Returns:
+            Whether it was stored: a voter has one vote on a row.
+
+        Raises:
+            StoreError: The disk refused; the vote does not count.
+        """
+        with self._alone():
+            if any(other.row == vote.row and other.mark == vote.mark for other in self.votes(vote.voter)):
+                return False
+            self._votes.append({"kind": "vote", **dump(vote)})
+        return True
+
+    def undo(self, voter: str, vote: str) -> bool:
+        """Take a voter's last vote back.
+
+        Args:
+            voter: Id of the voter.
+            vote: Id of the vote that is meant.
+
+        Returns:
+            Whether it was the last one and does not count any more.
+        """
+        with self._alone():
+            votes = self.votes(voter)
+            if not votes or votes[-1].id != vote:
+                return False
+            self._votes.append({"kind": "undo", "vote": vote, "at": _now()})
+        return True
+
+    def _kept(self, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self._voters.rows() if row.get("kind") == kind]
+
+    def _shown(self, kind: str, token: str) -> dict[str, Any] | None:
+        shown, found = _hash(token), None
+        for row in self._kept(kind):  # all of them, so that the time tells nothing
+            if hmac.compare_digest(str(row["sha256"]), shown):
+                found = row
+        return found
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Hold the book's lock: other threads and other processes wait."""
+        path = self.folder / "lock"
+        with guarded(path, "lock the votes"):
+            make_folder(self.folder)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with guarded(path, "lock the votes"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+class _Lines:
+    """A file of rows, read again when it has grown."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, list[dict[str, Any]]] = (-1, [])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows: the same list as long as nothing was added."""
+        with guarded(self.path, "read the votes"):
+            size = self.path.stat().st_size if self.path.exists() else 0
+        seen, rows = self._seen
+        if size != seen:
+            rows = RowFile(self.path).read()
+            self._seen = size, rows  # at once, for other threads
+        return rows
+
+    def append(self, row: dict[str, Any]) -> None:
+        # Opened for each row: only so is a torn tail of another process seen and cut off.
+        with RowFile(self.path) as file:
+            file.append([row])
+
+
+def _voter(row: dict[str, Any]) -> Voter:
+    return Voter(id=str(row["id"]), number=int(row["number"]), name=str(row.get("name", "")))
+
+
+def _standing(rows: list[dict[str, Any]], path: Path) -> list[Vote]:
+    """Return the votes that were not taken back."""
+    standing: dict[str, Vote] = {}
+    try:
+        for row in rows:
+            if row.get("kind") == "undo":
+                standing.pop(row["vote"], None)
+            else:
+                vote = load(Vote, {name: value for name, value in row.items() if name != "kind"})
+                standing[vote.id] = vote
+    except (ValidationError, KeyError) as error:
+        raise StoreError("a row of votes cannot be read", where=str(path), fix=f"move {path} away") from error
+    return list(standing.values())
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

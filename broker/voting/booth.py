@@ -1,0 +1,121 @@
+"""What one voter sees and does: the same behind the page and in the terminal."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from broker.voting.ballot import Shown, presented
+from broker.voting.book import Choice, Vote
+
+if TYPE_CHECKING:
+    from broker.voting.ballot import Ballot
+    from broker.voting.book import VoteBook, Voter
+
+_LONGEST_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Where a voter stands.
+
+    Attributes:
+        done: Rows that the voter has seen to.
+        total: Rows that the voter is asked.
+        shown: What to judge now; None when all is done.
+        last: Id of the vote that can be taken back; None without one.
+        heard: What was asked for was done; otherwise it was about something that is not on the table any more.
+    """
+
+    done: int
+    total: int
+    shown: Shown | None
+    last: str | None
+    heard: bool = True
+
+
+class Booth:
+    """A ballot and its book; every method blocks."""
+
+    def __init__(self, ballot: Ballot, book: VoteBook, *, helped: bool = False) -> None:
+        """Keep the parts.
+
+        Args:
+            ballot: What is voted on.
+            book: Where votes are kept.
+            helped: Voters see the expected answer.
+        """
+        self.ballot = ballot
+        self.book = book
+        self.helped = helped
+
+    def look(self, voter: Voter, *, heard: bool = True) -> View:
+        """Return where a voter stands.
+
+        Args:
+            voter: Who looks.
+            heard: What the view says of the request before it.
+        """
+        votes = self.book.votes(voter.id)
+        seen = {(vote.row, vote.mark) for vote in votes}
+        asked = presented(self.ballot, self.book.secret, voter.number)
+        open_ = [shown for shown in asked if (shown.row.id, shown.row.mark) not in seen]
+        return View(
+            done=len(asked) - len(open_),
+            total=len(asked),
+            shown=open_[0] if open_ else None,
+            last=votes[-1].id if votes else None,
+            heard=heard,
+        )
+
+    def vote(self, voter: Voter, shown_id: str, choice: Choice, ms: int) -> View:
+        """Take a vote on what the voter has on the table; sent twice it counts once.
+
+        Args:
+            voter: Who votes.
+            shown_id: What is voted on; anything but what is on the table changes nothing.
+            choice: What is chosen.
+            ms: Milliseconds that it took.
+
+        Returns:
+            Where the voter stands now.
+
+        Raises:
+            StoreError: The vote could not be stored.
+        """
+        shown = self.look(voter).shown
+        if shown is None or shown.id != shown_id:
+            return self.look(voter, heard=False)
+        vote = Vote(
+            id=secrets.token_hex(8),
+            voter=voter.id,
+            row=shown.row.id,
+            mark=shown.row.mark,
+            left_first=shown.left_first,
+            choice=choice,
+            ms=max(0, min(ms, _LONGEST_MS)),
+            at=datetime.now(UTC),
+            helped=self.helped,
+        )
+        return self.look(voter, heard=self.book.cast(vote))
+
+    def undo(self, voter: Voter, vote: str) -> View:
+        """Take the last vote back; its row is on the table again.
+
+        Args:
+            voter: Who asks.
+            vote: Id of the vote; anything but the last one changes nothing.
+        """
+        return self.look(voter, heard=self.book.undo(voter.id, vote))
+
+    def progress(self) -> dict[str, int]:
+        """Return how many voters joined, began and are done, and how many votes stand."""
+        views = [self.look(voter) for voter in self.book.voters()]
+        return {
+            "voters": len(views),
+            "voting": sum(0 < view.done < view.total for view in views),
+            "done": sum(view.done == view.total for view in views),
+            "votes": len(self.book.votes()),
+        }
