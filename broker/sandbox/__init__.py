@@ -1,4 +1,4 @@
-"""The offline default: a toy chat model, a toy sentence encoder and rows to tune and judge with, all made from code.
+"""The offline default: a toy chat model, a toy encoder, rows and source texts, a writer by rules, all made from code.
 
 Importing this package loads no torch; the building itself runs in the torch process (`broker.sandbox.build`).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from broker.sandbox.demo import write_demo_data
 from broker.sandbox.facts import Fact, Topics, facts
 from broker.sandbox.folder import encoder_dir, is_built, model_dir
+from broker.sandbox.sections import source_sections
 from broker.sandbox.text import Kind, preference_rows, rows
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "model_dir",
     "preference_rows",
     "rows",
+    "source_sections",
     "write_demo_data",
 ]

@@ -26,7 +26,9 @@ from broker.providers.local.completer import LocalCompleter
 from broker.providers.local.models import Shelf, check_precision, missing_packages
 from broker.providers.local.parameters import PARAMETERS
 from broker.providers.local.runs import Runs
+from broker.providers.local.writer import WriterCompleter, check_tuning, check_writer
 from broker.providers.parameters import check_parameters, with_defaults
+from broker.sandbox.writer import NAME as WRITER
 from broker.worker.faults import fault
 from broker.worker.training.options import parse
 
@@ -96,6 +98,8 @@ class LocalProvider:
 
     def check(self, spec: TuneSpec) -> list[Problem]:
         """Return what stands against a job on this machine."""
+        if spec.model == WRITER:
+            return check_tuning()
         problems = [*missing_packages(), *check_parameters(spec, self.capabilities)]
         values = with_defaults(spec, self.capabilities)
         problems += check_precision(values.get("precision"))
@@ -107,6 +111,8 @@ class LocalProvider:
 
     def check_model(self, model: ModelRef) -> list[Problem]:
         """Return what stands against asking a model."""
+        if model.name == WRITER:
+            return check_writer(model)
         problems = [*missing_packages(), *check_precision(model.precision)]
         problems += self._shelf.check(model.name, today=_today())
         if model.adapter is not None:
@@ -171,7 +177,9 @@ class LocalProvider:
         await self.runs.resume(handle.id)
 
     def completer(self, model: ModelRef) -> Completer:
-        """Return an object that asks a base or a base with an adapter."""
+        """Return an object that asks a base, a base with an adapter, or the sandbox's writer."""
+        if model.name == WRITER:
+            return WriterCompleter()
         return LocalCompleter(self._context, model, self._shelf.resolve, self._build)
 
     def classify(self, error: BaseException) -> Verdict:

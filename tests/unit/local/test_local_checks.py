@@ -170,3 +170,9 @@ def _without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
 
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest))
+
+
+def test_the_writer_cannot_be_tuned(tmp_path: Path) -> None:
+    (problem,) = provider(tmp_path).check(spec("sandbox-writer"))
+    assert "nothing to tune" in problem.what
+    assert "--model sandbox" in problem.fix
