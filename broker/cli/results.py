@@ -21,6 +21,10 @@ RESULTS_HELP = """The table of an experiment: every model on the same validation
 
   broker results
 
+  broker results tone --sort conversational --filter precision=int8 --filter "rows>=1000"
+
+  broker results tone --group rank --columns lr,conversational,cost
+
   broker results tone --markdown > table.md
 
   broker results tone --csv --output table.csv
@@ -40,6 +44,13 @@ def results(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     html: Annotated[bool, typer.Option("--html", help="As an HTML fragment.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    sort: Annotated[str, typer.Option(metavar="COLUMN[:asc|desc]", help="Order of the rows.", show_default=False)] = "",
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="EXPR", help="Only these models: precision=int8, rows>=1000, label~tuned."),
+    ] = None,
+    group: Annotated[str, typer.Option(metavar="COLUMN", help="Rows under a head each.", show_default=False)] = "",
+    columns: Annotated[str, typer.Option(metavar="NAME,…", help="Only these columns.", show_default=False)] = "",
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Compare every pair of models.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
 ) -> int:
@@ -48,11 +59,13 @@ def results(
         raise UserError("one format at a time", where="--csv, --markdown, --html, --json", fix="take one of them")
     if list_:
         return _list()
+    from broker.results import Arrangement, arrange
 
     async def work(broker: Broker) -> ResultsTable:
         return await broker.results(experiment, all_pairs=all_pairs)
 
-    table = context.run(work, drive=False)
+    wanted = Arrangement(sort=sort, filters=tuple(filter_ or ()), group=group, columns=_split(columns))
+    table = arrange(context.run(work, drive=False), wanted)
     text = _exported(table, csv=csv, markdown=markdown, html=html)
     if output is not None:
         output.write_text(text if text is not None else _plain(table), encoding="utf-8")
@@ -84,6 +97,10 @@ def _exported(table: ResultsTable, *, csv: bool, markdown: bool, html: bool) -> 
     if html:
         return to_html(table)
     return to_json(table) + "\n" if OUT.json else None
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _plain(table: ResultsTable) -> str:

@@ -6,21 +6,24 @@ write it. Importing this package loads neither scipy nor rich.
 
 from typing import TYPE_CHECKING, Any
 
+from broker.results.arrangement import arrange
 from broker.results.export import to_csv, to_data, to_json, to_markdown
 from broker.results.page import to_html
 from broker.results.table import build_table
-from broker.results.values import Cell, Column, Comparison, Detectable, ResultRow, ResultsTable
+from broker.results.values import Arrangement, Cell, Column, Comparison, Detectable, ResultRow, ResultsTable
 
 if TYPE_CHECKING:
     from broker.results.render import as_text, render_table
 
 __all__ = [
+    "Arrangement",
     "Cell",
     "Column",
     "Comparison",
     "Detectable",
     "ResultRow",
     "ResultsTable",
+    "arrange",
     "as_text",
     "build_table",
     "render_table",

@@ -12,7 +12,7 @@ JSON, whose keys are stable (new ones may come):
      "parameters": {}, "state", "stage", "detail", "n", "failed", "empty", "cut",
      "metrics": {NAME: {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure"}},
      "train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "cost_usd", "bases": [KEY],
-     "tune_job", "evaluation_job"}],
+     "tune_job", "evaluation_job", "group"}],
   "comparisons": [{"metric", "left": KEY, "right": KEY, "against": "base"|"best"|"other", "n", "difference", "low",
      "high", "p", "p_adjusted", "different", "effect", "spread", "detectable", "method"}],
   "detectable": [{"metric", "n", "now", "with_1000"}],
@@ -21,12 +21,14 @@ JSON, whose keys are stable (new ones may come):
      "unscored", "failures": {}, "cost_usd", "made_by": {}, "remarks": [], "panel": null|{"criterion", "voters",
      "votes", "left", "right", "ties", "skipped", "median_s", "share"|"first"|"easier"|"ease": {"value", "low", "high",
      "p", "n", "method"}, "left_out": {}, "helped", "stale"}}],
-  "conditions": {}, "notes": [], "warnings": []
+  "conditions": {}, "notes": [], "warnings": [],
+  "arrangement": {"sort", "filters": [], "group", "columns": []}, "hidden": [{"key", "label"}]
 }
 ```
 
-Numbers are in the unit of their column: percentages 0 to 100, their differences in points; the
-shares of `preferences` are 0 to 1. `null` is "there is none".
+Marks, letters and `comparisons` are those of all rows, `hidden` ones (which a filter left out) included. Numbers are in
+the unit of their column: percentages 0 to 100, their differences in points; the shares of `preferences` are 0 to 1.
+`null` is "there is none".
 """
 
 from __future__ import annotations
@@ -39,16 +41,18 @@ from typing import TYPE_CHECKING, Any
 
 from broker.jobs.codec import dump
 from broker.results import wording
-from broker.results.values import Cell, Column, Comparison, Detectable, ResultRow, ResultsTable
+from broker.results.fields import Field, usual
+from broker.results.values import Cell, Column, Comparison, Detectable, ResultRow, ResultsTable, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from broker.evaluation.preference import PreferenceResult
 
 FORMAT = 1
 # A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_CSV_PARTS = ("", "_low", "_high", "_scored", "_best", "_tied", "_letters", "_failure")
 _PLAIN = (
     "key",
     "label",
@@ -69,18 +73,23 @@ _ENDING = ("train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd
 def to_data(table: ResultsTable) -> dict[str, Any]:
     """Return the table as plain data, in the form described above."""
     columns = {column.name: column for column in table.columns}
+    chosen = table.arrangement.columns
+    shown = {name: column for name, column in columns.items() if not chosen or name in chosen}
+    groups = _groups(table)
     kept = ("name", "label", "unit", "direction", "kind", "version", "mixed")
     return {
         "format": FORMAT,
         "experiment": table.experiment,
-        "columns": [{name: dump(getattr(column, name)) for name in kept} for column in table.columns],
-        "rows": [_row(row, columns) for row in table.rows],
-        "comparisons": [_comparison(one, columns[one.metric]) for one in table.comparisons],
-        "detectable": [_detectable(one, columns[one.metric]) for one in table.detectable],
+        "columns": [{name: dump(getattr(column, name)) for name in kept} for column in shown.values()],
+        "rows": [{**_row(row, shown), "group": groups.get(row.key)} for row in table.rows],
+        "comparisons": [_comparison(one, shown[one.metric]) for one in table.comparisons if one.metric in shown],
+        "detectable": [_detectable(one, shown[one.metric]) for one in table.detectable if one.metric in shown],
         "preferences": [_preference(one) for one in table.preferences],
         "conditions": dump(dict(table.conditions)),
         "notes": list(table.notes),
         "warnings": list(table.warnings),
+        "arrangement": dump(table.arrangement),
+        "hidden": [{"key": row.key, "label": row.label} for row in table.hidden],
     }
 
 
@@ -92,17 +101,18 @@ def to_json(table: ResultsTable) -> str:
 def to_csv(table: ResultsTable) -> str:
     """Return one line per model, with columns NAME, NAME_low, NAME_high, NAME_best, NAME_letters per metric.
 
-    Text that a spreadsheet would run as a formula gets a leading apostrophe.
+    A table whose rows are grouped has the column `group` too. Text that a spreadsheet would run as a formula gets a
+    leading apostrophe.
     """
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    parts = ("", "_low", "_high", "_scored", "_best", "_tied", "_letters", "_failure")
-    metrics = [safe(column.name + part) for column in table.columns for part in parts]
-    writer.writerow([*_PLAIN, *_COUNTS, *metrics, *_ENDING])
+    groups = _groups(table)
+    columns = _csv_columns(table)
+    names = [name for column in columns for name in _csv_names(column)]
+    writer.writerow([safe(name) for name in (*(["group"] if groups else []), *names)])
     for row in table.rows:
-        cells = [value for column in table.columns for value in _csv_cell(column, row.cells.get(column.name, Cell()))]
-        values = [getattr(row, name) for name in (*_PLAIN, *_COUNTS)]
-        writer.writerow([safe(value) for value in (*values, *cells, *(getattr(row, name) for name in _ENDING))])
+        values = [value for column in columns for value in _csv_values(column, row)]
+        writer.writerow([safe(value) for value in (*([groups[row.key]] if groups else []), *values)])
     return file.getvalue()
 
 
@@ -117,14 +127,14 @@ def safe(value: object) -> object:
 
 def to_markdown(table: ResultsTable) -> str:
     """Return the table as GitHub's Markdown, with its warnings and notes beneath."""
-    policies = len({row.policy for row in table.rows}) > 1
-    heads = ["model", "method", "provider", "precision", *(["prompt"] if policies else []), "rows", "n"]
-    right = {"rows", "n", "training", "cost"}
-    metrics = [wording.title(column) for column in table.columns]
-    all_heads = [*heads, *metrics, "training", "cost"]
-    rule = ["---:" if head in right or head in metrics else "---" for head in all_heads]
-    lines = [f"**Results of {escaped(table.experiment)}**", "", _line(map(escaped, all_heads)), _line(rule)]
-    lines += [_line(_markdown_row(row, table.columns, policies=policies)) for row in table.rows]
+    shown = usual(table)
+    heads = ["model", *(_head(field) for field in shown)]
+    rule = ["---", *("---:" if field.numeric else "---" for field in shown)]
+    lines = [f"**Results of {escaped(table.experiment)}**", "", _line(map(escaped, heads)), _line(rule)]
+    for section in table.sections or (Section(title="", rows=table.rows),):
+        if section.title:
+            lines.append(_line([f"**{escaped(section.title)}**", *("" for _ in shown)]))
+        lines += [_line(_markdown_row(row, shown)) for row in section.rows]
     notes = [f"- **{escaped(text)}**" for text in table.warnings] + [f"- {escaped(text)}" for text in table.notes]
     return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
@@ -140,17 +150,17 @@ def _line(cells: Any) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _markdown_row(row: ResultRow, columns: tuple[Column, ...], *, policies: bool) -> list[str]:
+def _head(field: Field) -> str:
+    return wording.title(field.column) if field.column else field.name.replace("_", " ")
+
+
+def _markdown_row(row: ResultRow, shown: Sequence[Field]) -> list[str]:
     label = escaped(row.label) + (f" ({escaped(wording.status(row))})" if not row.done else "")
-    words = [
-        row.method or row.kind,
-        row.provider,
-        row.precision or wording.NOTHING,
-        *([row.policy] if policies else []),
+    cells = [
+        _markdown_cell(field.column, row.cells.get(field.name, Cell())) if field.column else escaped(field.text(row))
+        for field in shown
     ]
-    counts = [wording.count(row.rows_trained), wording.asked(row)]
-    cells = [_markdown_cell(column, row.cells.get(column.name, Cell())) for column in columns]
-    return [label, *map(escaped, words), *counts, *cells, wording.duration(row.train_s), wording.money(row.cost_usd)]
+    return [label, *cells]
 
 
 def _markdown_cell(column: Column, cell: Cell) -> str:
@@ -173,6 +183,30 @@ def _row(row: ResultRow, columns: Mapping[str, Column]) -> dict[str, Any]:
 def _cell(column: Column, cell: Cell) -> dict[str, Any]:
     numbers = {name: _scaled(column, getattr(cell, name)) for name in ("value", "low", "high")}
     return {**asdict(cell), **numbers}
+
+
+def _groups(table: ResultsTable) -> dict[str, str]:
+    """Return the heads of the groups by row key."""
+    return {row.key: section.title for section in table.sections for row in section.rows}
+
+
+def _csv_columns(table: ResultsTable) -> list[str | Column | Field]:
+    """Return what stands in the file: attributes of a row by name, metrics, and what somebody asked for."""
+    if table.arrangement.columns:
+        return ["label", *(field.column or field for field in usual(table))]
+    return [*_PLAIN, *_COUNTS, *table.columns, *_ENDING]
+
+
+def _csv_names(column: str | Column | Field) -> list[str]:
+    if isinstance(column, Column):
+        return [column.name + part for part in _CSV_PARTS]
+    return [column if isinstance(column, str) else column.name]
+
+
+def _csv_values(column: str | Column | Field, row: ResultRow) -> list[object]:
+    if isinstance(column, Column):
+        return _csv_cell(column, row.cells.get(column.name, Cell()))
+    return [getattr(row, column) if isinstance(column, str) else column.value(row)]
 
 
 def _csv_cell(column: Column, cell: Cell) -> list[object]:

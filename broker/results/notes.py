@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from broker.jobs.records import Experiment
     from broker.results.values import Column, Detectable, ResultRow
 
+# A sentence about more models than these gives their number.
+_MOST_NAMED = 3
+
 
 def conditions(experiment: Experiment, results: Mapping[str, EvaluationResult]) -> dict[str, Any]:
     """Return what holds for all rows; where rows differ, the list of what occurs.
@@ -56,8 +59,11 @@ def notes(
     lines += _reach(by_name, [one for one in seen if by_name[one.metric].direction is not Direction.NONE])
     unscored = [(row, name, cell.unscored) for row in rows for name, cell in row.cells.items() if cell.unscored]
     lines += [f"{row.label}: {few} of {row.n} rows have no {by_name[name].label}" for row, name, few in unscored]
-    lines += [f"{row.label}: {row.cut} of {row.n} answers were cut at the token limit" for row in rows if row.cut]
-    return lines
+    cut: dict[str, list[str]] = {}
+    for row in rows:
+        if row.cut:
+            cut.setdefault(f"{row.cut} of {row.n} answers were cut at the token limit", []).append(row.label)
+    return lines + [f"{_names(who)}: {text}" for text, who in cut.items()]
 
 
 def warnings(
@@ -86,6 +92,7 @@ def warnings(
         if column.mixed
     ]
     reasons: dict[str, list[str]] = {}
+    said: dict[str, list[str]] = {}
     for row in rows:
         for name, cell in row.cells.items():
             if cell.failure:
@@ -93,16 +100,20 @@ def warnings(
                     row.label
                 )
         for remark in _remarks(results.get(row.key)):
-            lines.append(f"{row.label}: {remark}")
+            said.setdefault(remark, []).append(row.label)
         if row.failed:
             lines.append(f"{row.label}: {row.failed} of {row.n} prompts have no answer ({_reasons(results[row.key])})")
         if row.detail:
             lines.append(f"{row.label}: {wording.status(row)}: {wording.first_line(row.detail, 300)}")
         if row.empty:
             lines.append(f"{row.label}: {row.empty} of {row.n} answers are empty")
-    return lines + [
-        reason if len(who) == len(rows) else f"{', '.join(who)}: {reason}" for reason, who in reasons.items()
-    ]
+    lines += [f"{_names(who)}: {remark}" for remark, who in said.items()]
+    return lines + [reason if len(who) == len(rows) else f"{_names(who)}: {reason}" for reason, who in reasons.items()]
+
+
+def _names(labels: Sequence[str]) -> str:
+    """Return the models that a sentence is about: by name, or where they are many, their number."""
+    return ", ".join(labels) if len(labels) <= _MOST_NAMED else f"{len(labels)} models ({labels[0]}, …)"
 
 
 def _legend(rows: Sequence[ResultRow]) -> list[str]:

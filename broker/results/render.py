@@ -1,9 +1,10 @@
 """The table in a terminal, as wide as it is.
 
-Where everything fits, a model is one line. On narrower terminals, in this order: intervals go beneath their numbers;
-then tokens/s is left out; then prompt, provider, precision, method, rows, training time, n and cost move, one after
-another, into a line beneath the model's name (beneath the table where names have little room, or where all models have
-the same); and where not even the metrics fit side by side, each model becomes a short list.
+Where everything fits, a model is one line. On narrower terminals, in this order: the parts of the cost, tokens/s and
+the time of the evaluation are left out; intervals go beneath their numbers; then prompt, provider, precision, method,
+rows, training time, n and cost move, one after another, into a line beneath the model's name (beneath the table where
+names have little room, or where all models have the same); and where not even the metrics fit side by side, each model
+becomes a short list.
 
 Marks do not rest on colour (`NO_COLOR`), and a terminal without Unicode gets ASCII.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -22,12 +24,16 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.results import wording
+from broker.results.fields import usual
 from broker.results.values import Cell, Column, ResultRow, ResultsTable
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, JustifyMethod, RenderResult
 
-MOVED_FIRST = ("tokens/s", "prompt", "provider", "precision", "method", "rows", "training", "n", "cost")
+# What is simply left out where there is no room comes first: `--json`, `--csv` and the page have it.
+_LEFT_OUT = ("evaluation_cost", "training_cost", "tokens/s", "evaluation")
+MOVED_FIRST = (*_LEFT_OUT, "prompt", "provider", "precision", "method", "rows", "training", "n", "cost")
+_BEFORE = ("method", "provider", "precision", "prompt", "rows", "n")
 _GAP = 2
 _MODEL_MIN, _MODEL_MAX = 18, 44
 _BRIEF_MIN = 26
@@ -101,11 +107,14 @@ class TableView:
         say: Say = (lambda text: text.translate(_ASCII)) if options.ascii_only else (lambda text: text)
         width = min(self._width or options.max_width, options.max_width)
         yield Text(say(f"Results of {self._table.experiment}"), style="bold")
-        if not self._table.rows:
+        if self._table.rows:
+            layout = _fitting(self._table, width, say)
+            yield from _list(self._table, say) if layout is None else _grid(self._table, layout, say)
+        elif self._table.hidden:
+            yield Text("no model meets the filter")
+        else:
             yield Text("no jobs yet")
             return
-        layout = _fitting(self._table, width, say)
-        yield from _list(self._table, say) if layout is None else _grid(self._table, layout, say)
         for line in self._table.warnings:
             yield Text(say(f"! {line}"), style="yellow")
         for line in self._table.notes:
@@ -138,26 +147,34 @@ def as_text(table: ResultsTable, width: int = _TEXT_WIDTH) -> str:
 def _fitting(table: ResultsTable, width: int, say: Say) -> _Layout | None:
     """Return the first layout that fits, or None when only a list does."""
     plain = _plain_fields(table, say)
+    wanted = max(cell_len(say(row.label)) for row in table.rows)
     for beneath in (False, True):
-        metrics = [_metric_field(column, table.rows, say, beneath=beneath) for column in table.columns]
-        for moved in range(len(MOVED_FIRST) + 1) if beneath else (0,):
+        metrics = [_metric_field(column, table.rows, say, beneath=beneath) for column in _metrics(table)]
+        for moved in range(len(MOVED_FIRST if beneath else _LEFT_OUT) + 1):
             away = MOVED_FIRST[:moved]
-            shown = [field for field in plain if field.name not in away]
-            before = [
-                field for field in shown if field.name in ("method", "provider", "precision", "prompt", "rows", "n")
-            ]
-            after = [field for field in shown if field not in before]
-            fields = (*before, *metrics, *after)
+            fields = _in_order(table, [field for field in plain if field.name not in away], metrics)
             room = width - sum(field.width + _GAP for field in fields) - _GAP
-            wanted = max(cell_len(say(row.label)) for row in table.rows)
             if room >= min(wanted, _MODEL_MIN):
                 hidden = tuple(field for field in plain if field.name in away)
                 return _Layout(fields=fields, moved=hidden, model_width=min(room, _MODEL_MAX))
     return None
 
 
+def _metrics(table: ResultsTable) -> list[Column]:
+    chosen = table.arrangement.columns
+    return [column for column in table.columns if not chosen or column.name in chosen]
+
+
+def _in_order(table: ResultsTable, plain: Sequence[_Field], metrics: Sequence[_Field]) -> tuple[_Field, ...]:
+    chosen = table.arrangement.columns
+    if chosen:
+        return tuple(sorted((*plain, *metrics), key=lambda field: chosen.index(field.name)))
+    before = [field for field in plain if field.name in _BEFORE]
+    return (*before, *metrics, *(field for field in plain if field.name not in _BEFORE))
+
+
 def _plain_fields(table: ResultsTable, say: Say) -> list[_Field]:
-    rows = table.rows
+    rows, chosen = table.rows, table.arrangement.columns
     fields = [
         _words("method", rows, lambda row: row.method or row.kind, lambda row: row.method or row.kind),
         _words("provider", rows, lambda row: row.provider, lambda row: row.provider),
@@ -168,14 +185,40 @@ def _plain_fields(table: ResultsTable, say: Say) -> list[_Field]:
             "n", rows, wording.asked, lambda row: f"n {wording.asked(row)}" if row.n is not None else "", left=False
         ),
         _words("training", rows, lambda row: wording.duration(row.train_s), _training_brief, left=False),
+        _words("evaluation", rows, lambda row: wording.duration(row.eval_s), _nothing, left=False),
+        _words("training_cost", rows, lambda row: wording.money(row.train_cost_usd), _nothing, left=False),
+        _words("evaluation_cost", rows, lambda row: wording.money(row.eval_cost_usd), _nothing, left=False),
         _words("cost", rows, lambda row: wording.money(row.cost_usd), _cost_brief, left=False),
-        _words("tokens/s", rows, _speed, lambda _row: "", left=False),
+        _words("tokens/s", rows, _speed, _nothing, left=False),
     ]
-    if len({row.policy for row in rows}) == 1:
-        fields = [field for field in fields if field.name != "prompt"]
-    if not any(row.tokens_per_s for row in rows):
-        fields = [field for field in fields if field.name != "tokens/s"]
+    if chosen:
+        fields = _chosen(table, fields)
+    else:
+        idle = _idle(rows)
+        fields = [field for field in fields if field.name not in idle]
     return [_said(field, say) for field in fields]
+
+
+def _idle(rows: Sequence[ResultRow]) -> set[str]:
+    """Return the columns that would tell nothing."""
+    idle: set[str] = set()
+    if len({row.policy for row in rows}) == 1:
+        idle |= {"prompt"}
+    if not any(row.tokens_per_s for row in rows):
+        idle |= {"tokens/s"}
+    if not any(row.train_cost_usd or row.eval_cost_usd for row in rows):
+        idle |= {"training_cost", "evaluation_cost"}
+    return idle
+
+
+def _chosen(table: ResultsTable, drawn: Sequence[_Field]) -> list[_Field]:
+    """Return the columns that somebody asked for, metrics and the model's name left out."""
+    by_name = {field.name: field for field in drawn}
+    others = [field for field in usual(table) if field.column is None]
+    return [
+        by_name.get(field.name) or _words(field.name, table.rows, field.text, _nothing, left=not field.numeric)
+        for field in others
+    ]
 
 
 def _words(
@@ -188,7 +231,7 @@ def _words(
 ) -> _Field:
     return _Field(
         name=name,
-        head=(name,),
+        head=tuple(name.split("_")),
         cells=tuple(Text(cell(row)) for row in rows),
         left=left,
         brief=tuple(brief(row) for row in rows),
@@ -198,6 +241,10 @@ def _words(
 def _said(field: _Field, say: Say) -> _Field:
     cells = tuple(Text(say(cell.plain)) for cell in field.cells)
     return replace(field, cells=cells, brief=tuple(say(brief) for brief in field.brief))
+
+
+def _nothing(_row: ResultRow) -> str:
+    return ""
 
 
 def _rows_brief(row: ResultRow) -> str:
@@ -262,17 +309,22 @@ def _wrapped(parts: Sequence[str], room: int) -> tuple[str, ...]:
 def _grid(table: ResultsTable, layout: _Layout, say: Say) -> Iterator[Table | Text]:
     grid = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     grid.add_column(
-        "model", min_width=min(layout.model_width, _MODEL_MIN), max_width=layout.model_width, vertical="top"
+        "model",
+        min_width=min(layout.model_width, _MODEL_MIN),
+        max_width=layout.model_width,
+        vertical="top",
+        overflow="fold",
     )
     for field in layout.fields:
         head, width = "\n".join(field.head), field.width
         justify: JustifyMethod = "left" if field.left else "right"
         grid.add_column(head, justify=justify, no_wrap=True, min_width=width, vertical="top")
+    heads, ends = _heads(table), _ends(table)
     for i, row in enumerate(table.rows):
-        following = table.rows[i + 1] if i + 1 < len(table.rows) else None
-        section = following is not None and following.kind != row.kind
+        if i in heads:
+            grid.add_row(Text(say(heads[i]), style="bold cyan"))
         briefs = [] if layout.beneath else layout.briefs(i)
-        grid.add_row(_name(row, briefs, say), *(field.cells[i] for field in layout.fields), end_section=section)
+        grid.add_row(_name(row, briefs, say), *(field.cells[i] for field in layout.fields), end_section=i in ends)
     yield grid
     yield Text("")
     if layout.beneath:
@@ -283,6 +335,21 @@ def _grid(table: ResultsTable, layout: _Layout, say: Say) -> Iterator[Table | Te
     shared = [field.brief[0] for field in layout.moved if field.uniform and field.brief[0]]
     if shared:
         yield Text(say("Every model: ") + say(" · ").join(shared), style="dim")
+
+
+def _heads(table: ResultsTable) -> dict[int, str]:
+    """Return the heads of the groups by the index of the row that they stand above."""
+    starts = accumulate((len(section.rows) for section in table.sections), initial=0)
+    return {start: section.title for start, section in zip(starts, table.sections, strict=False)}
+
+
+def _ends(table: ResultsTable) -> set[int]:
+    """Return the indices of the rows after which a line is left."""
+    if table.sections:
+        return {start - 1 for start in _heads(table)}
+    if table.arrangement.sort:
+        return set()
+    return {i - 1 for i in range(1, len(table.rows)) if table.rows[i].kind != table.rows[i - 1].kind}
 
 
 def _name(row: ResultRow, briefs: Sequence[str], say: Say) -> Text:
@@ -301,11 +368,14 @@ def _state_style(row: ResultRow) -> str:
 def _list(table: ResultsTable, say: Say) -> Iterator[Text]:
     """Draw each model as a short list, for terminals too narrow for columns."""
     fields = {field.name: field for field in _plain_fields(table, say)}
+    heads = _heads(table)
     for i, row in enumerate(table.rows):
+        if i in heads:
+            yield Text(say(heads[i]), style="bold cyan")
         order = ("method", "provider", "precision", "prompt", "rows", "n", "training", "cost", "tokens/s")
         briefs = [fields[name].brief[i] for name in order if name in fields and fields[name].brief[i]]
         yield _name(row, briefs, say)
-        for column in table.columns:
+        for column in _metrics(table):
             cell = row.cells.get(column.name)
             if cell is not None:
                 yield _line(column, cell, say)

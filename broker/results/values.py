@@ -200,19 +200,52 @@ class ResultRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrangement:
+    """How a table is looked at; no number of it changes.
+
+    Attributes:
+        sort: `COLUMN`, `COLUMN:asc` or `COLUMN:desc`; empty keeps the order of the table.
+        filters: Expressions such as `precision=int8`; a row is shown when all of them hold.
+        group: Rows with the same value of this column stand together, under a head.
+        columns: Which columns to show, in this order; empty shows the usual ones.
+    """
+
+    sort: str = ""
+    filters: tuple[str, ...] = ()
+    group: str = ""
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Rows that stand together under a head.
+
+    Attributes:
+        title: The head; empty where a table has no heads.
+        rows: In the order shown.
+    """
+
+    title: str
+    rows: tuple[ResultRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultsTable:
     """The table of one experiment.
 
     Attributes:
         experiment: Its name.
         columns: The metrics.
-        rows: Bases first.
+        rows: Bases first, unless it was arranged.
         comparisons: Every pair that was tested.
         detectable: By metric: what could have been seen.
         preferences: What people and judges prefer, by pair of models.
         conditions: What holds for every row: validation set and hash, prompts, policies, decoding, encoder.
         notes: Sentences to show under the table.
         warnings: Sentences that a reader must not miss.
+        arrangement: How it is looked at.
+        hidden: Rows that a filter left out; marks, letters and comparisons are those of all rows.
+        sections: The rows under the heads of their group; empty when they are not grouped.
     """
 
     experiment: str
@@ -224,6 +257,17 @@ class ResultsTable:
     conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    arrangement: Arrangement = field(default_factory=Arrangement)
+    hidden: tuple[ResultRow, ...] = ()
+    sections: tuple[Section, ...] = ()
+
+    def row(self, key: str) -> ResultRow:
+        """Return a row by its key, shown or not.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return next((row for row in (*self.rows, *self.hidden) if row.key == key), None) or _missing(key)
 
     def __rich__(self) -> RenderableType:
         """Return what `rich.print` shows."""
@@ -242,3 +286,7 @@ class ResultsTable:
         from broker.results.page import to_html
 
         return to_html(self)
+
+
+def _missing(key: str) -> ResultRow:
+    raise KeyError(key)

@@ -15,6 +15,7 @@ ROW_KEYS = {
     "key", "label", "kind", "provider", "model", "method", "precision", "policy", "rows_trained", "parameters", "state",
     "stage", "detail", "n", "failed", "empty", "cut", "metrics", "train_s", "eval_s", "tokens_per_s", "train_cost_usd",
     "eval_cost_usd", "cost_usd", "bases", "tune_job", "evaluation_job",
+    "group",
 }  # fmt: skip
 COMPARISON_KEYS = {
     "metric", "left", "right", "against", "n", "difference", "low", "high", "p", "p_adjusted", "different", "effect",
@@ -26,7 +27,7 @@ def test_json_has_its_documented_keys(full: Lab) -> None:
     data = json.loads(to_json(full.table()))
     assert set(data) == {
         "format", "experiment", "columns", "rows", "comparisons", "detectable", "preferences", "conditions",
-        "notes", "warnings",
+        "notes", "warnings", "arrangement", "hidden",
     }  # fmt: skip
     assert all(set(row) == ROW_KEYS for row in data["rows"])
     assert all(set(one) == COMPARISON_KEYS for one in data["comparisons"])
