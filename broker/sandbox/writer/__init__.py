@@ -74,16 +74,16 @@ def _formal(prompt: Prompt, rng: Random) -> dict[str, Any]:
 
 
 def _personas(prompt: Prompt, rng: Random) -> dict[str, Any]:
-    return people.personas(prompt.section("domain"), prompt.number("count", 5), rng)
+    return people.personas(prompt.section("domain"), prompt.number("count", 5), prompt.section("already there"), rng)
 
 
 def _scenarios(prompt: Prompt, rng: Random) -> dict[str, Any]:
-    return people.scenarios(prompt.section("domain"), prompt.number("count", 5), rng)
+    return people.scenarios(prompt.section("domain"), prompt.number("count", 5), prompt.section("already there"), rng)
 
 
 def _conversation(prompt: Prompt, rng: Random) -> dict[str, Any]:
     domain, persona, scenario = (prompt.section(title) for title in ("domain", "persona", "scenario"))
-    return people.conversation(domain, persona, scenario, prompt.number("turns", 3), rng)
+    return people.conversation(domain, persona, scenario, prompt.number("turns", 6), rng)
 
 
 def _judge(prompt: Prompt, rng: Random) -> dict[str, Any]:

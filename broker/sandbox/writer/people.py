@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import count as counted
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from broker.jobs.datasets.jsontext import is_object
 from broker.sandbox.writer.prose import content, sentence_case
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from random import Random
 
 # One in so many is a rare case, at least one of each list of so many.
@@ -111,6 +113,7 @@ _WORRIES = (
     "sleep", "a new job", "money", "an exam", "a quarrel at home", "being alone", "an old friend", "the move",
     "a bad back", "the rent", "a late answer", "too much work", "saying no", "a first meeting",
 )  # fmt: skip
+_LETTERS = "BDFHKLMNPRSTVWZ"
 _BETWEEN = re.compile(r"[,;:\n()]|\band\b|\bor\b")
 _LONGEST_TOPIC = 3
 _OPENINGS = (
@@ -145,15 +148,16 @@ _LAST = (
 )
 
 
-def personas(domain: str, count: int, rng: Random) -> dict[str, Any]:
+def personas(domain: str, count: int, known: str, rng: Random) -> dict[str, Any]:
     """Return `{"personas": [{"name", "age", "background", "traits", "concern", "rare"}]}`.
 
     Args:
         domain: What their talks are about.
         count: How many; about one in five is a rare case.
+        known: Whoever is there already; none of these names is given again.
         rng: Draws them.
     """
-    names = _dealt(_NAMES, count, rng)
+    names = list(islice((name for name in _full_names(rng) if name not in known), count))
     rare = _rare(count, rng)
     made = [_persona(name, _topics(domain), rng, rare=index in rare) for index, name in enumerate(names)]
     return {"personas": made}
@@ -170,18 +174,26 @@ def _persona(name: str, topics: Sequence[str], rng: Random, *, rare: bool) -> di
     }
 
 
-def scenarios(domain: str, count: int, rng: Random) -> dict[str, Any]:
+def scenarios(domain: str, count: int, known: str, rng: Random) -> dict[str, Any]:
     """Return `{"scenarios": [{"title", "situation", "category", "rare"}]}`; arguments as for `personas`."""
     rare = _rare(count, rng)
-    common, special = _dealt(_SCENES, count, rng), _dealt(_RARE_SCENES, count, rng)
-    topics = _dealt(_topics(domain), count, rng)
-    made: list[dict[str, Any]] = []
-    for index in range(count):
-        category, title, situation = special[index] if index in rare else common[index]
-        words = {"t": topics[index], "T": sentence_case(topics[index])}
-        told = {"title": title.format(**words), "situation": situation.format(**words)}
-        made.append({**told, "category": category, "rare": index in rare})
+    common, special = (_scenes(pool, domain, known, rng) for pool in (_SCENES, _RARE_SCENES))
+    made = [{**next(special if index in rare else common), "rare": index in rare} for index in range(count)]
     return {"scenarios": made}
+
+
+def _scenes(pool: Sequence[tuple[str, str, str]], domain: str, known: str, rng: Random) -> Iterator[dict[str, Any]]:
+    """Yield scenarios that are not known yet, as long as there are any; then the known ones again."""
+    pairs = [(scene, topic) for topic in _topics(domain) for scene in pool]
+    told = [_scene(scene, topic) for scene, topic in rng.sample(pairs, len(pairs))]
+    yield from (one for one in told if one["title"] not in known)
+    yield from cycle(told)
+
+
+def _scene(scene: tuple[str, str, str], topic: str) -> dict[str, Any]:
+    category, title, situation = scene
+    words = {"t": topic, "T": sentence_case(topic)}
+    return {"title": title.format(**words), "situation": situation.format(**words), "category": category}
 
 
 def conversation(domain: str, persona: str, scenario: str, turns: int, rng: Random) -> dict[str, Any]:
@@ -191,16 +203,17 @@ def conversation(domain: str, persona: str, scenario: str, turns: int, rng: Rand
         domain: What it is about.
         persona: Who the user is: JSON as `personas` gives it, or words.
         scenario: What has happened: JSON as `scenarios` gives it, or words.
-        turns: How often each of the two speaks.
+        turns: Messages; an odd number is rounded up, so that the assistant has the last word.
         rng: Draws what they say.
     """
+    rounds = -(-turns // 2)
     person, scene = _fields(persona, "background"), _fields(scenario, "situation")
     concern, situation = (person.get("concern") or person["background"]).rstrip("."), scene["situation"]
     name = person.get("name", "somebody")
     fact = f'{situation} My sister puts it like this: "{name} {concern}."'
     words = {"t": _topic(f"{concern} {situation}", domain, rng), "name": name, "fact": fact}
-    said = [rng.choice(_OPENINGS), *_dealt(_USER, turns - 1, rng)]
-    replied = [*_dealt(_ASSISTANT, turns - 1, rng), rng.choice(_LAST)]
+    said = [rng.choice(_OPENINGS), *_dealt(_USER, rounds - 1, rng)]
+    replied = [*_dealt(_ASSISTANT, rounds - 1, rng), rng.choice(_LAST)]
     messages: list[dict[str, str]] = []
     for user, assistant in zip(said, replied, strict=True):
         messages.append({"role": "user", "content": user.format(**words)})
@@ -234,6 +247,15 @@ def _fields(text: str, name: str) -> dict[str, str]:
         if colon and len(content(key)) <= 1 and value.strip():
             found[key.strip().lower()] = value.strip()
     return found
+
+
+def _full_names(rng: Random) -> Iterator[str]:
+    """Yield names without end: first names, the same with a letter for the family's, then with a number."""
+    yield from rng.sample(_NAMES, len(_NAMES))
+    for letter in _LETTERS:
+        yield from (f"{name} {letter}." for name in rng.sample(_NAMES, len(_NAMES)))
+    for number in counted(2):
+        yield from (f"{name} {number}" for name in _NAMES)
 
 
 def _rare(count: int, rng: Random) -> set[int]:

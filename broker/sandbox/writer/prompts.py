@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 TITLES = frozenset(
     {
+        "already there",
         "answer",
         "answer a",
         "answer b",

@@ -35,7 +35,7 @@ PARTS = {
     "Persona": '{"name": "Edda", "concern": "lies awake because of work"}',
     "Scenario": '{"title": "A choice about work", "situation": "There are two ways to go on with work."}',
     "Count": "5",
-    "Turns": "3",
+    "Turns": "5",
     "Rubric": "- empathy: is it warm?\n- relevance: does it answer?",
 }
 
@@ -131,7 +131,7 @@ class TestTasks:
             told = said("question", Text=section["text"])
             assert section["title"].lower() in told["question"].lower()
             assert any(value in told["answer"] for value in values)
-            assert ease(told["answer"]) < 60
+            assert ease(told["answer"]) < 75
 
     def test_a_casual_answer_keeps_the_fact(self) -> None:
         for section in source_sections(30, seed=3):
@@ -174,6 +174,20 @@ class TestTasks:
         scenes = said("scenarios", Count="10")["scenarios"]
         assert len({scene["title"] for scene in scenes}) >= 8
         assert sum(scene["rare"] for scene in scenes) == 2
+
+    def test_nobody_is_invented_twice(self) -> None:
+        known: set[str] = set()
+        for _ in range(30):
+            people = said("personas", Count="10", Already_there="\n".join(sorted(known)))["personas"]
+            new = {person["name"] for person in people}
+            assert len(new) == 10
+            assert not new & known
+            known |= new
+
+    def test_scenes_that_are_known_do_not_come_again_while_there_are_others(self) -> None:
+        first = {scene["title"] for scene in said("scenarios", Count="8")["scenarios"]}
+        told = said("scenarios", Count="8", Already_there="\n".join(sorted(first)))
+        assert not first & {scene["title"] for scene in told["scenarios"]}
 
     def test_a_conversation_alternates_and_tells_of_its_persona(self) -> None:
         messages = said("conversation")["messages"]
