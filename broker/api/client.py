@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.api.asking import Asking
+from broker.api.curating import Curating
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, one_job
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from broker.api.planning import Plan
 
 
-class Broker(Following, Reading, Asking):
+class Broker(Following, Reading, Asking, Curating):
     """The broker, as an async context manager.
 
     ```python

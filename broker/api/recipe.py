@@ -20,6 +20,12 @@ provider = "local"
 model = "meta-llama/Llama-3.2-1B-Instruct"
 policies = ["as-is", "verbose"]
 
+[[mixes]]                          # training rows mixed of two sources; a job names them as train = "mix:NAME"
+name = "300-200"
+real = "real.jsonl"
+synthetic = "synthetic.jsonl"
+ratio = "300:200"                  # so many rows; with `rows` shares of them
+
 [[jobs]]                           # models to tune; a list in `grid` makes one job for each combination
 provider = "local"
 precision = "int8"
@@ -40,7 +46,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
+from broker.api.request import ExperimentRequest, MixRequest, ModelRequest, TuneRequest
+from broker.api.sources import MIX
 from broker.errors import Problem, SpecError
 from broker.jobs.spec import Decoding, Method, ParameterValue, PromptPolicy
 
@@ -64,6 +71,10 @@ _OWN = frozenset(
 )
 
 
+# Sources that are no paths of the recipe's folder.
+_NAMED_SOURCES = ("hf:", MIX)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,6 +84,18 @@ class RecipePolicy(_Strict):
 
     name: str
     system: str | None = None
+
+
+class RecipeMix(_Strict):
+    """Training rows mixed of two sources."""
+
+    name: str
+    real: str
+    synthetic: str
+    ratio: str
+    rows: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    stratify: str | None = None
 
 
 class RecipeModel(_Strict):
@@ -131,6 +154,7 @@ class Recipe(_Strict):
         decoding: How answers are drawn.
         policies: System messages by name.
         models: Models to ask as they are.
+        mixes: Training rows mixed of two sources.
         jobs: Models to tune.
         folder: Where relative paths begin.
     """
@@ -149,6 +173,7 @@ class Recipe(_Strict):
     decoding: RecipeDecoding = RecipeDecoding()
     policies: tuple[RecipePolicy, ...] = ()
     models: tuple[RecipeModel, ...] = ()
+    mixes: tuple[RecipeMix, ...] = ()
     jobs: tuple[RecipeJob, ...] = ()
     folder: Path = Path()
 
@@ -168,6 +193,7 @@ class Recipe(_Strict):
         }
         models = [self._model(index, model, policies, problems) for index, model in enumerate(self.models)]
         tunings = [one for index, job in enumerate(self.jobs) for one in self._jobs(index, job, problems)]
+        problems += self._unmixed(tunings)
         if self.policy not in policies:
             problems.append(_no_policy("policy", self.policy, policies))
         if problems:
@@ -178,6 +204,7 @@ class Recipe(_Strict):
             split=self.split,
             tunings=tuple(tunings),
             models=tuple(models),
+            mixes=tuple(self._mix(mix) for mix in self.mixes),
             bases=self.bases,
             policy=policies[self.policy],
             metrics=self.metrics,
@@ -190,9 +217,26 @@ class Recipe(_Strict):
         )
 
     def _source(self, source: str | None) -> str | None:
-        if source is None or source.startswith("hf:"):
+        if source is None or source.startswith(_NAMED_SOURCES):
             return source
         return str((self.folder / Path(source).expanduser()).resolve())
+
+    def _mix(self, mix: RecipeMix) -> MixRequest:
+        real, synthetic = self._source(mix.real) or "", self._source(mix.synthetic) or ""
+        values: dict[str, Any] = {**mix.model_dump(), "real": real, "synthetic": synthetic}
+        return MixRequest(**values)
+
+    def _unmixed(self, tunings: Sequence[TuneRequest]) -> list[Problem]:
+        """Return a problem for each mix that is named and not defined, or defined twice."""
+        names = [f"{MIX}{mix.name}" for mix in self.mixes]
+        known = ", ".join(names) or "none"
+        wanted = dict.fromkeys(tuning.train for tuning in tunings if tuning.train.startswith(MIX))
+        missing = [name for name in wanted if name not in names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        return [
+            *(Problem(where="train", what=f"no mix is called {name!r}", fix=f"known: {known}") for name in missing),
+            *(Problem(where="mixes", what=f"{name!r} is defined twice", fix="rename one") for name in twice),
+        ]
 
     def _model(
         self, index: int, model: RecipeModel, policies: Mapping[str, PromptPolicy], problems: list[Problem]
@@ -209,7 +253,7 @@ class Recipe(_Strict):
         )
 
     def _jobs(self, index: int, job: RecipeJob, problems: list[Problem]) -> list[TuneRequest]:
-        train = self._source(job.train or self.train)
+        train = self._source(job.train or self.train or next(map(str, job.grid.get("train", ())), None))
         if train is None:
             problems.append(Problem(where=f"jobs[{index + 1}]", what="no training rows", fix='train = "FILE.jsonl"'))
             return []

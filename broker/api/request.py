@@ -19,7 +19,7 @@ class TuneRequest:
 
     Attributes:
         provider: The account.
-        train: A file, or `hf:NAME[:split]`.
+        train: A file, `hf:NAME[:split]`, or `mix:NAME` for a mix of the request.
         model: The base; the account's default when None.
         method: SFT or DPO.
         parameters: Hyperparameters by name.
@@ -64,6 +64,29 @@ class ModelRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixRequest:
+    """Training rows mixed of two sources, named as `mix:NAME`.
+
+    Attributes:
+        name: Its name.
+        real: Rows that people wrote: a source like `TuneRequest.train`.
+        synthetic: Rows that a model wrote.
+        ratio: `A:B`: so many rows of each, or, with `rows`, such shares of them.
+        rows: Rows of the mix, when the ratio is one of shares.
+        seed: Of the draw and the order.
+        stratify: A key beside the messages, `length`, or `none`; chosen when None.
+    """
+
+    name: str
+    real: str
+    synthetic: str
+    ratio: str
+    rows: int | None = None
+    seed: int = 0
+    stratify: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentRequest:
     """Jobs and models, one validation set, metrics.
 
@@ -76,6 +99,7 @@ class ExperimentRequest:
         evaluate: True complains when there is nothing to judge on, None judges when there is, False never judges.
         tunings: Models to tune.
         models: Models to ask as they are.
+        mixes: Mixed training rows that `tunings` name.
         bases: Ask the base of every tuned model too.
         policy: Which system message tuned models (and the bases asked with them) get.
         metrics: Names of metrics; the evaluation's defaults when None.
@@ -94,6 +118,7 @@ class ExperimentRequest:
     evaluate: bool | None = None
     tunings: tuple[TuneRequest, ...] = ()
     models: tuple[ModelRequest, ...] = ()
+    mixes: tuple[MixRequest, ...] = ()
     bases: bool = True
     policy: PromptPolicy = field(default_factory=PromptPolicy)
     metrics: tuple[str, ...] | None = None

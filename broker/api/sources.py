@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
@@ -11,11 +11,14 @@ from broker.errors import Problem, UserError
 from broker.jobs.blocking import blocking
 
 if TYPE_CHECKING:
-    from broker.api.request import ExperimentRequest
+    from broker.api.request import ExperimentRequest, MixRequest
     from broker.jobs.artifacts import Artifacts
+    from broker.jobs.datasets import Mix
     from broker.jobs.rows import Dataset
     from broker.jobs.spec import DatasetRef
 
+# Begins the name of training rows that a request mixes itself.
+MIX = "mix:"
 # How many of the prompts that are on both sides a message names.
 _NAMED_OVERLAPS = 5
 
@@ -40,6 +43,7 @@ class Sources:
         self._training: dict[str, tuple[Dataset, DatasetRef]] = {}
         self._shared: dict[str, Dataset] = {}
         self._judge: Dataset | None = None
+        self._mixing: set[str] = set()
 
     async def validation(self) -> DatasetRef | None:
         """Return the frozen set: the file named for it, a share of the training rows, or those marked for it.
@@ -69,7 +73,7 @@ class Sources:
         """Return the rows of a source that train, without those marked for validation.
 
         Args:
-            source: A file, or `hf:NAME[:split]`.
+            source: A file, `hf:NAME[:split]`, or `mix:NAME`.
 
         Raises:
             DataError: Bad rows, with file and line.
@@ -137,16 +141,52 @@ class Sources:
         return self._parts[source]
 
     async def _rows(self, source: str) -> Dataset:
+        if source not in self._read:
+            self._read[source] = await self._resolved(source)
+        return self._read[source]
+
+    async def _resolved(self, source: str) -> Dataset:
+        """Return the rows that a source's name stands for; every kind of name is known here and nowhere else."""
         from broker.jobs.datasets import read_source
 
-        if source not in self._read:
-            self._read[source] = await to_thread.run_sync(partial(read_source, source, token=self._token))
-        return self._read[source]
+        if source.startswith(MIX):
+            return await self._mixed(source.removeprefix(MIX))
+        return await to_thread.run_sync(partial(read_source, source, token=self._token))
+
+    async def _mixed(self, name: str) -> Dataset:
+        """Mix the training rows of two sources; rows that these mark for validation stay out."""
+        from broker.jobs.datasets import mix, read_ratio
+
+        if name in self._mixing:
+            raise UserError(f"the mix {name!r} is made of itself", where=f"{MIX}{name}", fix="name files in it")
+        wanted = self._mix(name)
+        self._mixing.add(name)
+        (real, _), (synthetic, _) = [await self.training(source) for source in (wanted.real, wanted.synthetic)]
+        counts = read_ratio(wanted.ratio, wanted.rows)
+        options: dict[str, Any] = {"seed": wanted.seed, "stratify": wanted.stratify, "name": f"{MIX}{name}"}
+        mixed = await to_thread.run_sync(partial(mix, real, synthetic, counts, **options))
+        self._tell_alike(name, mixed)
+        return mixed.dataset
+
+    def _mix(self, name: str) -> MixRequest:
+        found = {mix.name: mix for mix in self._request.mixes}
+        if name not in found:
+            fix = f"known: {', '.join(found)}" if found else "define it as [[mixes]] in a recipe"
+            raise UserError(f"no mix is called {name!r}", where=f"--train {MIX}{name}", fix=fix)
+        return found[name]
 
     async def _store(self, dataset: Dataset) -> DatasetRef:
         from broker.jobs.datasets import store_dataset
 
         return await blocking(store_dataset, dataset, self._artifacts)
+
+    def _tell_alike(self, name: str, mixed: Mix) -> None:
+        if not mixed.overlaps:
+            return
+        first = mixed.overlaps[0]
+        what = f"{len(mixed.overlaps)} synthetic prompt(s) are, or nearly are, real ones: {first}"
+        fix = "drop them from the synthetic file, or leave them: they train twice"
+        self.warnings.append(Problem(where=f"{MIX}{name}", what=what, fix=fix, severity="warning"))
 
     def _tell_marked(self, source: str, parts: tuple[Dataset, Dataset]) -> None:
         train, marked = parts

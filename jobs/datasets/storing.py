@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from broker.jobs.datasets.canonical import canonical_lines, load_rows, to_line
 from broker.jobs.datasets.tokens import sequence_tokens
+from broker.jobs.durable import guarded
 from broker.jobs.rows import Dataset, Row
 from broker.jobs.spec import DatasetRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from broker.jobs.artifacts import Artifacts
 
@@ -63,3 +65,24 @@ def load_dataset(ref: DatasetRef, artifacts: Artifacts) -> Dataset:
         return Dataset(name=ref.name, format=ref.format, rows=tuple(load_rows(path)), ref=ref)
     with artifacts.path(ref.extra_sha256).open(encoding="utf-8") as extras:
         return Dataset(name=ref.name, format=ref.format, rows=tuple(load_rows(path, extras=extras)), ref=ref)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a file of rows as a whole: whoever stops it on the way finds no half file.
+
+    Args:
+        path: The file; its folder is made when missing, an older file of this name is replaced.
+        lines: Without their ends.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with guarded(path, "write the rows"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{line}\n" for line in lines)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)

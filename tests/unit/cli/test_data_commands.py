@@ -1,0 +1,115 @@
+"""`broker data`, and mixes in recipes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fakes.terminal import Terminal
+
+RECIPE = """
+name = "ratios"
+validation = "validation.jsonl"
+
+[[mixes]]
+name = "more-real"
+real = "real.jsonl"
+synthetic = "made.jsonl"
+ratio = "12:8"
+
+[[mixes]]
+name = "more-made"
+real = "real.jsonl"
+synthetic = "made.jsonl"
+ratio = "1:3"
+rows = 20
+
+[[jobs]]
+provider = "fake"
+[jobs.grid]
+train = ["mix:more-real", "mix:more-made"]
+"""
+
+
+def row(kind: str, number: int, **extra: Any) -> str:
+    asked = f"{kind}: what is the meaning of {number * 7919}?"
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": f"It is {number}."}]
+    return json.dumps({"messages": turns, **extra})
+
+
+@pytest.fixture
+def files(terminal: Terminal) -> Terminal:
+    terminal.write("real.jsonl", "\n".join(row("real", number, category="ab"[number % 2]) for number in range(30)))
+    terminal.write("made.jsonl", "\n".join(row("made", number) for number in range(20)))
+    return terminal
+
+
+def mixing(files: Terminal, *flags: str) -> Any:
+    return files.here("data", "mix", "--real", "real.jsonl", "--synthetic", "made.jsonl", "-o", "mixed.jsonl", *flags)
+
+
+def test_a_mix_is_written_and_told(files: Terminal, tmp_path: Path) -> None:
+    told = mixing(files, "--ratio", "12:8")
+    assert told.code == 0
+    assert "20 rows in mixed.jsonl" in told.out
+    assert "category: a 6/15, b 6/15" in told.out
+    lines = [json.loads(line) for line in (tmp_path / "mixed.jsonl").read_text().splitlines()]
+    assert sum(line["provenance"]["source"] == "real" for line in lines) == 12
+
+
+def test_a_mix_for_programs(files: Terminal) -> None:
+    told = mixing(files, "--ratio", "3:1", "--rows", "8", "--json")
+    assert told.err == ""
+    assert told.data["rows"] == 8
+    assert [part["taken"] for part in told.data["parts"]] == [6, 2]
+    assert told.data["near_duplicates"] == []
+
+
+def test_nothing_is_written_over(files: Terminal) -> None:
+    assert mixing(files, "--ratio", "2:2").code == 0
+    refused = mixing(files, "--ratio", "2:2")
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert mixing(files, "--ratio", "2:2", "--force").code == 0
+
+
+def test_too_few_rows(files: Terminal, tmp_path: Path) -> None:
+    told = mixing(files, "--ratio", "30:60")
+    assert told.code == 2
+    assert "made.jsonl: 60 synthetic rows are wanted, it has 20" in told.err
+    assert "--ratio 10:20" in told.err
+    assert not (tmp_path / "mixed.jsonl").exists()
+
+
+def test_a_recipe_has_one_job_for_each_mix(files: Terminal) -> None:
+    files.write("recipe.toml", RECIPE)
+    told = files.here("run", "recipe.toml", "--yes", "--json")
+    assert told.code == 0, told.err
+    specs = {job["label"]: job["spec"]["train"] for job in told.data["jobs"] if job["kind"] == "tune"}
+    assert {label: train["rows"] for label, train in specs.items()} == {
+        "train=mix:more-real": 20,
+        "train=mix:more-made": 20,
+    }
+    assert len({train["sha256"] for train in specs.values()}) == 2
+    again = files.here("run", "recipe.toml", "--yes", "--json")
+    assert {job["id"] for job in again.data["jobs"]} == {job["id"] for job in told.data["jobs"]}
+
+
+def test_a_recipes_mixes_must_be_there(files: Terminal) -> None:
+    files.write("recipe.toml", RECIPE.replace('"mix:more-made"', '"mix:most-made"'))
+    told = files.here("run", "recipe.toml", "--yes")
+    assert told.code == 2
+    assert "no mix is called 'mix:most-made'" in told.err
+    assert "mix:more-real, mix:more-made" in told.err
+
+
+def test_a_mix_of_itself_is_refused(files: Terminal) -> None:
+    files.write("recipe.toml", RECIPE.replace('real = "real.jsonl"', 'real = "mix:more-real"', 1))
+    told = files.here("run", "recipe.toml", "--yes")
+    assert told.code == 2
+    assert "made of itself" in told.err
