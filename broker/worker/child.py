@@ -84,6 +84,11 @@ class Child:
                 reason: Stop = message.get("reason", "cancel")
                 session.request_stop(reason)
             return
+        if "note" in message:
+            session = self._sessions.get(message["note"])
+            if session is not None:
+                session.note(message["data"])
+            return
         number = int(message["call"])
         session = Session(lambda event: self._send({"call": number, "event": event}), device=self._device)
         self._sessions[number] = session

@@ -21,7 +21,7 @@ from broker.worker.devices import pick, require_precision
 from broker.worker.faults import is_out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from peft import PeftModel
@@ -100,10 +100,20 @@ class Base:
             if self._peft is None:
                 return self.model.eval(), nullcontext()
             return self._peft.eval(), self._peft.disable_adapter()
-        peft = self._with(adapter)
-        return peft.eval(), nullcontext()
+        self._adapter(adapter)
+        return self._peft.eval(), nullcontext()
 
-    def _with(self, folder: Path) -> Any:
+    def stacked(self, adapters: Sequence[Path | None]) -> tuple[Any, list[str | None]]:
+        """Return the module to call for several models in step, and what their adapters are called on it.
+
+        Args:
+            adapters: Folders; None is the base itself. No more of them than are kept.
+        """
+        names = [None if folder is None else self._adapter(folder) for folder in adapters]
+        return (self.model if self._peft is None else self._peft).eval(), names
+
+    def _adapter(self, folder: Path) -> str:
+        """Make an adapter the active one, loading it when needed; return what it is called on the base."""
         from peft import PeftModel
 
         weights = _weights(folder)
@@ -122,7 +132,7 @@ class Base:
         peft.set_adapter(name)
         while len(self._adapters) > _KEPT_ADAPTERS:
             peft.delete_adapter(self._adapters.popitem(last=False)[0])
-        return peft
+        return name
 
     def _forget_peft(self) -> None:
         self._peft = None
@@ -233,7 +243,21 @@ def _load(key: BaseKey) -> Any:
         raise WorkerError(f"{key.model} needs code of its own, which is never run", kind="code", fix=fix) from error
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    if key.precision == "nf4":
+        _leave_unpacked(model)
     return model.eval()
+
+
+def _leave_unpacked(model: Any) -> None:
+    """Keep 4-bit weights as they were loaded.
+
+    On processors with AVX512-BF16 bitsandbytes packs them anew at the first answer, and unpacks them with a loss
+    whenever PEFT reads the model's state to load one more adapter: the base would say something else afterwards.
+    """
+    layers: Any = importlib.import_module("bitsandbytes.nn")
+    for module in model.modules():
+        if isinstance(module, layers.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _quantization(precision: str) -> Any:

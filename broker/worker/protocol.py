@@ -3,6 +3,7 @@
 ```
 broker → process   {"call": 3, "op": "train", "args": {...}}
                    {"stop": 3, "reason": "pause" | "cancel" | "shutdown"}
+                   {"note": 3, "data": {...}}   to an op that runs and hears notes
                    end of file: stop what runs as with `shutdown`, then exit
 process → broker   {"call": 3, "event": {...}}
                    {"call": 3, "result": {...}}

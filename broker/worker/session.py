@@ -7,6 +7,7 @@ and returns early with `{"stopped": reason, ...}`.
 
 from __future__ import annotations
 
+import queue
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,7 @@ class Session:
         self._emit = emit
         self._stop: Stop | None = None
         self._stopping = threading.Event()
+        self._notes: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.device_name = device
 
     def emit(self, event: Mapping[str, Any]) -> None:
@@ -73,6 +75,18 @@ class Session:
         if self._stop != "cancel":
             self._stop = reason
         self._stopping.set()
+
+    def note(self, note: Mapping[str, Any]) -> None:
+        """Tell the op something while it runs.
+
+        Args:
+            note: JSON data that the op knows.
+        """
+        self._notes.put(dict(note))
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what the op was told since it last asked, in order."""
+        return [self._notes.get() for _ in range(self._notes.qsize())]
 
     def wait_for_stop(self, seconds: float) -> bool:
         """Wait, but no longer than until somebody asks for a stop.

@@ -1,9 +1,17 @@
-"""The decoding loop of one batch: greedy or sampled, each row with its own generator."""
+"""The decoding loop of a batch: greedy or sampled, each row with its own generator.
+
+A batch is one model's. Batches of several models over one base and of the same shape can be made in step; each keeps
+the rows, the padding and so the text that it would have alone.
+
+Rows that have ended are taken out whenever half of a batch's rows have, so that the last long answers are not made at
+the price of a full batch. The batch alone decides when, so the same batch gives the same text.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +25,10 @@ from broker.worker.session import Session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from broker.worker.generation.stack import Stack
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Row:
     """One answer as it grows.
 
@@ -49,63 +59,44 @@ class Decoder:
 
     Attributes:
         base: Tokenizer, device, stop tokens.
-        module: The model to call, its adapter set.
         session: Says when to stop.
         logprobs: Alternatives to give with each token; None gives no log-probabilities.
         on_token: Called after each token of a row (rows that ended are told once more with `finish` set).
     """
 
     base: Base
-    module: Any
     session: Session
     logprobs: int | None = None
     on_token: Callable[[Row], None] | None = None
 
     @torch.inference_mode()
-    def answer(self, asks: Sequence[Ask]) -> list[Row] | None:
-        """Make the answers of one batch.
+    def answer(
+        self, module: Any, batches: Sequence[Sequence[Ask]], stack: Stack | None = None
+    ) -> list[list[Row]] | None:
+        """Make the answers of one batch, or of several in step.
 
         Args:
-            asks: Requests made together.
+            module: The model to call, its adapter set.
+            batches: Requests made together; several, of one shape, only with a stack.
+            stack: Which batch is which adapter's.
 
         Returns:
-            Rows in the order of the requests, or None when the call was told to stop.
+            For each batch its rows in the order of the requests, or None when the call was told to stop.
         """
         started = time.perf_counter()
-        rows = [Row(one, Writer(self.base.tokenizer, one.stop), _draws(one)) for one in asks]
-        stops = set(self.base.stop_ids)
-        ids, mask = self._padded(asks)
-        cache: Any = None
-        keep = {"logits_to_keep": 1} if keeps_logits(self.module) else {}
-        for step in range(max(one.max_tokens for one in asks)):
-            if self.session.stop_requested():
-                return None
-            places = (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-            output = self.module(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=places,
-                past_key_values=cache,
-                use_cache=True,
-                **keep,
-            )
-            cache = output.past_key_values
-            logits = output.logits[:, -1].float()
-            tokens = _choose(logits, rows, step)
-            self._take(rows, [int(token) for token in tokens], logits, stops, started)
-            if all(row.finish for row in rows):
-                break
-            ids = tokens[:, None]
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        return rows
-
-    def _padded(self, asks: Sequence[Ask]) -> tuple[torch.Tensor, torch.Tensor]:
-        longest = max(len(one.ids) for one in asks)
-        pad = self.base.tokenizer.pad_token_id
-        ids = [[pad] * (longest - len(one.ids)) + list(one.ids) for one in asks]
-        mask = [[0] * (longest - len(one.ids)) + [1] * len(one.ids) for one in asks]
-        device = self.base.device
-        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+        groups = [[Row(one, Writer(self.base.tokenizer, one.stop), _draws(one)) for one in asks] for asks in batches]
+        growing, stops = _Growing(self.base, module, groups), set(self.base.stop_ids)
+        with stack.on(module) if stack is not None else nullcontext():
+            while any(growing.groups):
+                if self.session.stop_requested():
+                    return None
+                logits = growing.logits()
+                rows = growing.rows
+                tokens = _choose(logits, rows, growing.step)
+                self._take(rows, [int(token) for token in tokens], logits, stops, started)
+                growing.append(tokens)
+                growing.shrink(stack)
+        return groups
 
     def _take(
         self, rows: Sequence[Row], tokens: Sequence[int], logits: torch.Tensor, stops: set[int], started: float
@@ -141,6 +132,75 @@ class Decoder:
     def _spell(self, token: int, logprob: float) -> dict[str, Any]:
         text: str = self.base.tokenizer.decode([token])
         return {"token": text, "bytes": list(text.encode()), "logprob": logprob}
+
+
+class _Growing:
+    """The rows of a batch, or of several in step, that the model still sees."""
+
+    def __init__(self, base: Base, module: Any, groups: Sequence[Sequence[Row]]) -> None:
+        self.groups = [list(group) for group in groups]
+        self.step = 0
+        self._module = module
+        self._keep = {"logits_to_keep": 1} if keeps_logits(module) else {}
+        self._cache: Any = None
+        asks = [row.ask for row in self.rows]
+        self._longest = longest = max(len(one.ids) for one in asks)
+        pad = base.tokenizer.pad_token_id
+        ids = [[pad] * (longest - len(one.ids)) + list(one.ids) for one in asks]
+        mask = [[0] * (longest - len(one.ids)) + [1] * len(one.ids) for one in asks]
+        self._ids = torch.tensor(ids, device=base.device)
+        self._mask = torch.tensor(mask, device=base.device)
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for group in self.groups for row in group]
+
+    def logits(self) -> torch.Tensor:
+        """Return what the model makes of the last tokens, [rows, vocabulary]."""
+        output = self._module(
+            input_ids=self._ids,
+            attention_mask=self._mask,
+            position_ids=(self._mask.cumsum(-1) - 1).clamp_min(0)[:, -self._ids.shape[1] :],
+            past_key_values=self._cache,
+            use_cache=True,
+            **self._keep,
+        )
+        self._cache = output.past_key_values
+        last: torch.Tensor = output.logits[:, -1].float()
+        return last
+
+    def append(self, tokens: torch.Tensor) -> None:
+        """Take the next token of each row."""
+        self._ids = tokens[:, None]
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        self.step += 1
+
+    def shrink(self, stack: Stack | None) -> None:
+        """Take the rows that have ended out of the batches of which half have."""
+        kept = [self._kept(group) for group in self.groups]
+        sizes = [len(group) for group in kept]
+        if sizes == [len(group) for group in self.groups]:
+            return
+        staying = {id(row) for group in kept for row in group}
+        places = [place for place, row in enumerate(self.rows) if id(row) in staying]
+        self.groups = kept
+        if stack is not None:
+            stack.sizes = sizes
+        if places:
+            index = torch.tensor(places, device=self._ids.device)
+            self._ids, self._mask = self._ids[index], self._mask[index]
+            self._cache.reorder_cache(index)
+
+    def _kept(self, group: list[Row]) -> list[Row]:
+        growing = [row for row in group if row.finish is None]
+        if 2 * len(growing) > len(group):
+            return group
+        # Attention goes another way where nothing is padded. A batch that began with padding keeps some, so that its
+        # answers do not depend on what is made in step with it.
+        padded = [row for row in group if len(row.ask.ids) < self._longest]
+        if growing and padded and all(row.finish is not None for row in padded):
+            return [row for row in group if row.finish is None or row is padded[0]]
+        return growing
 
 
 def _draws(one: Ask) -> torch.Tensor:

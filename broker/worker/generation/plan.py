@@ -54,17 +54,31 @@ def ask(request: Mapping[str, Any], ids: Sequence[int], *, longest: int) -> Ask:
     )
 
 
-def batches(asks: Sequence[Ask], size: int) -> list[list[Ask]]:
+def batches(asks: Sequence[Ask], *, rows: int, tokens: int) -> list[list[Ask]]:
     """Cut requests into batches, the longest prompts first.
 
-    A batch that is left out of a later call (its answers are stored already) leaves the others as they are.
+    A batch that is left out of a later call (its answers are stored already) leaves the others as they are: how many
+    rows a batch has is decided by its first row alone.
 
     Args:
         asks: In the caller's order, which decides between equal lengths.
-        size: Rows of a batch.
+        rows: Most rows of a batch.
+        tokens: Most tokens of a batch, prompts and answers together as the first row has them; one row always goes.
     """
     ordered = sorted(asks, key=lambda one: -len(one.ids))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    cut: list[list[Ask]] = []
+    start = 0
+    while start < len(ordered):
+        first = ordered[start]
+        size = max(1, min(rows, tokens // (len(first.ids) + first.max_tokens)))
+        cut.append(ordered[start : start + size])
+        start += size
+    return cut
+
+
+def shape(batch: Sequence[Ask]) -> tuple[int, ...]:
+    """Return what two batches must have in common to be made in step: the prompts' lengths, row by row."""
+    return tuple(len(one.ids) for one in batch)
 
 
 def _seed(seed: int, name: str) -> int:

@@ -1,29 +1,35 @@
-"""Answer chat prompts with a base model or with one of its adapters: batched, length-sorted, streamed.
+"""Answer chat prompts with a base model and its adapters: batched, length-sorted, streamed.
 
 Arguments (JSON):
 
 ```
 {
   "model": "folder or hub id",           # base
-  "adapter": "folder" | null,            # PEFT adapter put on the base; several share one loaded base
   "precision": "bf16"|"fp32"|"int8"|"nf4",   # default bf16
+  "adapter": "folder" | null,            # PEFT adapter put on the base; several share one loaded base
   "requests": [
     {"id": "7", "messages": [{"role": "user", "content": "…"}], "tools": [...]?,
      "temperature": 0.0, "top_p": 1.0, "max_tokens": 256, "seed": 0, "stop": ["…"]}
   ],
-  "batch_size": 32,                      # rows made together
+  "sets": [{"name": "…", "adapter": …, "requests": […]}, …],   # in place of the two: several models of one base
+  "batch_size": 32,                      # rows made together, of one model
+  "batch_tokens": 32768,                 # tokens of a batch, prompts and answers together: fewer rows of long prompts
   "stream_tokens": false,                # emit `delta` events
   "logprobs": null | 0..20               # log-probabilities of the tokens, with so many alternatives
 }
 ```
 
-Events, as the work goes on:
+Events, as the work goes on (`set`: the name, or null without sets):
 
 ```
 {"kind": "delta", "id": "7", "text": "Hel", "logprobs": [...]?}   # only with stream_tokens; they add up to the answer
-{"kind": "answers", "batch": 0, "answers": [answer, ...]}         # one finished batch
+{"kind": "answers", "set": …, "batch": 0, "answers": [answer, ...]}   # one finished batch
+{"kind": "failed", "set": …, "error": {"kind": …, "message": …, "fix": …, "where": …}}   # the other sets go on
 {"kind": "progress", "step": 16, "total_steps": 400}              # rows
 ```
+
+Notes that the op hears between two batches: `{"join": {"name": …, "adapter": …, "requests": […]}}` and
+`{"leave": "name"}`.
 
 An answer:
 
@@ -37,9 +43,11 @@ An answer:
 Result: `{"rows": 400, "batches": 25, "output_tokens": 9000, "seconds": 12.3, "stopped": null | "cancel"}`. The
 answers come as events only, so that nothing is sent twice.
 
-The batches are planned over all requests of the call, longest prompt first, and each row draws from its own generator
+The batches are planned over all requests of a set, longest prompt first, and each row draws from its own generator
 (seeded by its `seed` and `id`): the same call gives the same text, and rows left over by an interruption, asked again
-batch by batch, give the text they would have given.
+batch by batch, give the text they would have given. A batch never holds rows of two sets. The first set's next batch
+goes first, and with it, in step, what is next in other sets and has the same shape (`broker.worker.generation.stack`):
+what a model says does not depend on which others are asked at the same time.
 """
 
 from __future__ import annotations
@@ -50,20 +58,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from broker.worker.faults import is_out_of_memory
+from broker.worker.faults import fault, is_out_of_memory
 from broker.worker.generation.decode import Decoder
-from broker.worker.generation.plan import ask, batches
+from broker.worker.generation.plan import ask, batches, shape
+from broker.worker.generation.stack import Stack, can_stack
 from broker.worker.models import base_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from broker.worker.generation.decode import Row
     from broker.worker.generation.plan import Ask
     from broker.worker.models import Base
     from broker.worker.session import Session
 
-_BATCH = 32
+_ROWS = 32
+_TOKENS = 32_768
+# Sets whose batches are made in step, at most: each has the memory of a batch of its own.
+_STACKED = 4
 
 
 def generate(args: dict[str, Any], session: Session) -> dict[str, Any]:
@@ -71,33 +83,132 @@ def generate(args: dict[str, Any], session: Session) -> dict[str, Any]:
 
     Args:
         args: See the module.
-        session: Receives the answers, says when to stop.
+        session: Receives the answers, says when to stop and who joins or leaves.
 
     Returns:
         See the module.
     """
     started = time.perf_counter()
-    base = base_for(args, session.device_name)
-    asks, refused = _asks(base, args["requests"])
-    if refused:
-        session.emit({"kind": "answers", "batch": None, "answers": refused})
-    adapter = args.get("adapter")
-    module, context = base.answering(Path(adapter) if adapter else None)
-    told = _Told(session, args, total=len(args["requests"]), done=len(refused))
-    decoder = Decoder(
-        base=base,
-        module=module,
-        session=session,
-        logprobs=args.get("logprobs"),
-        on_token=told.token if args.get("stream_tokens") else None,
-    )
-    with context:
-        for number, batch in enumerate(batches(asks, int(args.get("batch_size") or _BATCH))):
-            rows = _answer(decoder, batch, session)
-            if rows is None:
-                break
-            told.batch(number, rows)
-    return {**told.counts, "seconds": round(time.perf_counter() - started, 3), "stopped": session.stop_requested()}
+    asking = _Asking(base_for(args, session.device_name), args, session)
+    for one in args.get("sets") or [{"name": None, "adapter": args.get("adapter"), "requests": args["requests"]}]:
+        asking.join(one)
+    while asking.sets and asking.advance():
+        asking.hear()
+    seconds = round(time.perf_counter() - started, 3)
+    return {**asking.told.counts, "seconds": seconds, "stopped": session.stop_requested()}
+
+
+class _Set:
+    """What is asked of one model, and how far that is."""
+
+    def __init__(self, name: str | None, adapter: Path | None, planned: list[list[Ask]]) -> None:
+        self.name = name
+        self.adapter = adapter
+        self.left = planned
+        self.made = 0
+
+
+class _Asking:
+    """All sets of a call over one base."""
+
+    def __init__(self, base: Base, args: Mapping[str, Any], session: Session) -> None:
+        self.sets: list[_Set] = []
+        self._base = base
+        self._args = args
+        self._session = session
+        self._most_in_step = _STACKED
+        self.told = _Told(session, logprobs=args.get("logprobs") is not None)
+        self._decoder = Decoder(
+            base=base,
+            session=session,
+            logprobs=args.get("logprobs"),
+            on_token=self.told.token if args.get("stream_tokens") else None,
+        )
+
+    def join(self, one: Mapping[str, Any]) -> None:
+        """Plan a set; what the model cannot take is refused."""
+        name, adapter = one["name"], one.get("adapter")
+        asks, refused = _asks(self._base, one["requests"])
+        self.told.total += len(one["requests"])
+        if refused:
+            self.told.refused(name, refused)
+        rows, tokens = int(self._args.get("batch_size") or _ROWS), int(self._args.get("batch_tokens") or _TOKENS)
+        if planned := batches(asks, rows=rows, tokens=tokens):
+            self.sets.append(_Set(name, Path(adapter) if adapter else None, planned))
+
+    def hear(self) -> None:
+        """Let sets join and leave."""
+        for note in self._session.notes():
+            if "join" in note:
+                self.join(note["join"])
+            else:
+                for one in self.sets:
+                    if one.name == note["leave"]:
+                        self._give_up(one)
+        self.sets = [one for one in self.sets if one.left]
+
+    def advance(self) -> bool:
+        """Make the next batch of the first set, and of others what can be made with it; say False when stopped."""
+        first = self.sets[0]
+        together = [one for one in self.sets if shape(one.left[0]) == shape(first.left[0])][: self._most_in_step]
+        made: Sequence[list[Row] | None] | None = self._in_step(together) if len(together) > 1 else None
+        if made is None:
+            together, made = [first], [self._alone(first)]
+        if self._session.stop_requested():
+            return False
+        for one, rows in zip(together, made, strict=True):
+            if rows is not None:
+                self.told.batch(one.name, one.made, rows)
+                one.made += 1
+                del one.left[0]
+        self.sets = [one for one in self.sets if one.left]
+        return True
+
+    def _in_step(self, sets: Sequence[_Set]) -> Sequence[list[Row]] | None:
+        """Make one batch of each set together; None when that cannot be, and each is to be made alone."""
+        try:
+            module, names = self._base.stacked([one.adapter for one in sets])
+            if not can_stack(module, self._base.device):
+                return None
+            stack = Stack(names, [len(one.left[0]) for one in sets])
+            return self._decoder.answer(module, [one.left[0] for one in sets], stack)
+        except Exception as error:  # whoever is at fault is found when each goes alone
+            self._session.log(f"the models are asked one after another: {error}", level="warning")
+            self._most_in_step = 1
+            return None
+
+    def _alone(self, one: _Set) -> list[Row] | None:
+        """Make the next batch of a set; None when told to stop, or when the set has failed."""
+        try:
+            module, context = self._base.answering(one.adapter)
+            with context:
+                return self._whole_or_halves(module, one.left[0])
+        except Exception as error:  # told to whoever asked; the others' answers go on
+            if one.name is None:
+                raise
+            self._session.emit({"kind": "failed", "set": one.name, "error": fault(error)})
+            self._give_up(one)
+            return None
+
+    def _give_up(self, one: _Set) -> None:
+        self.told.total -= sum(map(len, one.left))
+        one.left.clear()
+
+    def _whole_or_halves(self, module: Any, batch: Sequence[Ask]) -> list[Row] | None:
+        """Make a batch; in two halves when there is no memory for the whole."""
+        try:
+            made = self._decoder.answer(module, [batch])
+            return None if made is None else made[0]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._session.log(f"out of memory with {len(batch)} rows: the batch is made in two halves", level="warning")
+        middle = len(batch) // 2
+        first = self._whole_or_halves(module, batch[:middle])
+        second = self._whole_or_halves(module, batch[middle:]) if first is not None else None
+        return [*first, *second] if first is not None and second is not None else None
 
 
 def _asks(base: Base, requests: Sequence[dict[str, Any]]) -> tuple[list[Ask], list[dict[str, Any]]]:
@@ -114,30 +225,14 @@ def _asks(base: Base, requests: Sequence[dict[str, Any]]) -> tuple[list[Ask], li
     return asks, refused
 
 
-def _answer(decoder: Decoder, batch: Sequence[Ask], session: Session) -> list[Row] | None:
-    """Make a batch; in two halves when there is no memory for the whole."""
-    try:
-        return decoder.answer(batch)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or len(batch) == 1:
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    session.log(f"out of memory with {len(batch)} rows: the batch is made in two halves", level="warning")
-    middle = len(batch) // 2
-    first = _answer(decoder, batch[:middle], session)
-    second = _answer(decoder, batch[middle:], session) if first is not None else None
-    return [*first, *second] if first is not None and second is not None else None
-
-
 class _Told:
     """Sends what is made, and counts it."""
 
-    def __init__(self, session: Session, args: dict[str, Any], *, total: int, done: int) -> None:
+    def __init__(self, session: Session, *, logprobs: bool) -> None:
         self._session = session
-        self._logprobs = args.get("logprobs") is not None
-        self._total = total
-        self.counts = {"rows": done, "batches": 0, "output_tokens": 0}
+        self._logprobs = logprobs
+        self.total = 0
+        self.counts = {"rows": 0, "batches": 0, "output_tokens": 0}
 
     def token(self, row: Row) -> None:
         text = row.writer.delta(last=row.finish is not None)
@@ -149,13 +244,17 @@ class _Told:
             row.told = len(row.logprobs)
         self._session.emit(event)
 
-    def batch(self, number: int, rows: Sequence[Row]) -> None:
+    def refused(self, name: str | None, answers: list[dict[str, Any]]) -> None:
+        self.counts["rows"] += len(answers)
+        self._session.emit({"kind": "answers", "set": name, "batch": None, "answers": answers})
+
+    def batch(self, name: str | None, number: int, rows: Sequence[Row]) -> None:
         answers = [self._answer(number, row) for row in rows]
         self.counts["rows"] += len(rows)
         self.counts["batches"] += 1
         self.counts["output_tokens"] += sum(row.count for row in rows)
-        self._session.emit({"kind": "answers", "batch": number, "answers": answers})
-        self._session.progress(self.counts["rows"], self._total)
+        self._session.emit({"kind": "answers", "set": name, "batch": number, "answers": answers})
+        self._session.progress(self.counts["rows"], self.total)
 
     def _answer(self, number: int, row: Row) -> dict[str, Any]:
         more = {"logprobs": row.logprobs} if self._logprobs else {}
