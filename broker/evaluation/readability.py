@@ -10,7 +10,7 @@ from broker.evaluation.language import looks_english
 from broker.evaluation.metrics import Direction, Kind, MetricContext, RowMetric, Scored
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # "A target Flesch reading-ease score of greater than or equal to 60" (arXiv 2507.04889, 3).
 THRESHOLD = 60.0
@@ -42,7 +42,7 @@ def conversational(_context: MetricContext, argument: str = "") -> RowMetric:
         direction=Direction.HIGHER,
         kind=Kind.PROPORTION,
         version=flesch_version(),
-        remark=_remarks,
+        remark=english_only("Flesch scores"),
     )
 
 
@@ -56,7 +56,7 @@ def mean_flesch(_context: MetricContext, _argument: str = "") -> RowMetric:
         direction=Direction.HIGHER,
         kind=Kind.MEAN,
         version=flesch_version(),
-        remark=_remarks,
+        remark=english_only("Flesch scores"),
     )
 
 
@@ -70,8 +70,17 @@ def _threshold(argument: str) -> float:
         raise SpecError([problem]) from error
 
 
-def _remarks(rows: Sequence[Scored]) -> list[str]:
-    foreign = sum(not looks_english(row.answer) for row in rows)
-    if not foreign:
-        return []
-    return [f"{foreign} of {len(rows)} answers do not look English: Flesch scores are made for English text"]
+def english_only(scores: str) -> Callable[[Sequence[Scored]], list[str]]:
+    """Return what warns about answers that do not look English.
+
+    Args:
+        scores: What they have, as in "Flesch scores are made for English text".
+    """
+
+    def remarks(rows: Sequence[Scored]) -> list[str]:
+        foreign = sum(not looks_english(row.answer) for row in rows)
+        if not foreign:
+            return []
+        return [f"{foreign} of {len(rows)} answers do not look English: {scores} are made for English text"]
+
+    return remarks
