@@ -10,6 +10,7 @@ from broker.api.curating import Curating
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, one_job
+from broker.api.voting import Voting
 from broker.api.watching import Following
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Handle, Job
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from broker.api.planning import Plan
 
 
-class Broker(Following, Reading, Asking, Curating):
+class Broker(Following, Voting, Reading, Asking, Curating):
     """The broker, as an async context manager.
 
     ```python

@@ -293,7 +293,7 @@ def pair_folder(data_dir: Path, pair: Pair, kind: str = FOLDER) -> Path:
         pair: Who is compared.
         kind: What the folder is for.
     """
-    return _experiment_folder(data_dir, pair.experiment, kind) / "--".join(sorted((pair.left, pair.right)))
+    return experiment_folder(data_dir, pair.experiment, kind) / "--".join(sorted((pair.left, pair.right)))
 
 
 def save_preference(result: PreferenceResult, data_dir: Path) -> Path:
@@ -329,7 +329,7 @@ def load_preferences(data_dir: Path, experiment: str) -> list[PreferenceResult]:
     Raises:
         StoreError: A file is not one of ours.
     """
-    return [_read(path) for path in sorted(_experiment_folder(data_dir, experiment).glob("*/*.json"))]
+    return [_read(path) for path in sorted(experiment_folder(data_dir, experiment).glob("*/*.json"))]
 
 
 def _read(path: Path) -> PreferenceResult:
@@ -342,7 +342,13 @@ def _read(path: Path) -> PreferenceResult:
         raise StoreError("not a file of preferences", where=str(path), fix=fix) from error
 
 
-def _experiment_folder(data_dir: Path, experiment: str, kind: str = FOLDER) -> Path:
-    """Return the folder of an experiment; a name that is no good file name is replaced by a hash of it."""
+def experiment_folder(data_dir: Path, experiment: str, kind: str = FOLDER) -> Path:
+    """Return the folder of an experiment; a name that is no good file name is replaced by a hash of it.
+
+    Args:
+        data_dir: The broker's data folder.
+        experiment: Its name.
+        kind: What the folder is for.
+    """
     plain = bool(_PLAIN_NAME.fullmatch(experiment))
     return data_dir / kind / (experiment if plain else hashlib.sha256(experiment.encode()).hexdigest()[:24])

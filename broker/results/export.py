@@ -84,7 +84,7 @@ def to_data(table: ResultsTable) -> dict[str, Any]:
         "rows": [{**_row(row, shown), "group": groups.get(row.key)} for row in table.rows],
         "comparisons": [_comparison(one, shown[one.metric]) for one in table.comparisons if one.metric in shown],
         "detectable": [_detectable(one, shown[one.metric]) for one in table.detectable if one.metric in shown],
-        "preferences": [_preference(one) for one in table.preferences],
+        "preferences": [preference_data(one) for one in table.preferences],
         "conditions": dump(dict(table.conditions)),
         "notes": list(table.notes),
         "warnings": list(table.warnings),
@@ -219,7 +219,8 @@ def _comparison(one: Comparison, column: Column) -> dict[str, Any]:
     return {**asdict(one), **scaled}
 
 
-def _preference(one: PreferenceResult) -> dict[str, Any]:
+def preference_data(one: PreferenceResult) -> dict[str, Any]:
+    """Return a preference as plain data, without the verdicts of its rows."""
     data = dump(one)
     pair = data.pop("pair")
     rows = ("left", "right", "left_label", "right_label")

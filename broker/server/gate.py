@@ -10,13 +10,13 @@ import logging
 import secrets
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from broker.server.config import ServerConfig, is_loopback
 from broker.server.errors import ApiError, server_error, wrong_token
+from broker.server.origins import check_framing, host_name, same_origin
 from broker.server.rates import Rates
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         headers = Headers(scope=scope)
-        _check_framing(headers)
+        check_framing(headers)
         self._check_place(headers)
         scope.setdefault("state", {})["request_id"] = answer.request_id
         scope["state"]["token_name"] = NOBODY
@@ -81,13 +81,13 @@ class Gate:
     def _check_place(self, headers: Headers) -> None:
         if not self._config.loopback:
             return
-        host = _host_name(headers.get("host", ""))
+        host = host_name(headers.get("host", ""))
         if not (is_loopback(host) or host in self._config.allowed_hosts):
             self._metrics.refused.labels("host").inc()
             raise ApiError(400, "The Host header does not name this server.", code="invalid_host")
         origin = headers.get("origin")
         site = headers.get("sec-fetch-site", "none")
-        if site not in ("none", "same-origin") or (origin is not None and not _same_origin(origin, headers["host"])):
+        if site not in ("none", "same-origin") or (origin is not None and not same_origin(origin, headers["host"])):
             self._metrics.refused.labels("origin").inc()
             raise ApiError(403, "Pages of another origin may not use this server.", code="invalid_origin")
 
@@ -148,30 +148,8 @@ class _Answer:
         await response(self._scope, self._receive, self)
 
 
-def _check_framing(headers: Headers) -> None:
-    """Refuse a body with two lengths: a proxy in front may have believed the other one (request smuggling)."""
-    if "transfer-encoding" in headers and "content-length" in headers:
-        message = "A request has either a Content-Length or a Transfer-Encoding."
-        raise ApiError(400, message, code="invalid_http", headers={"connection": "close"})
-
-
 def _bearer(header: str | None) -> str | None:
     if header is None:
         return None
     scheme, _, secret = header.partition(" ")
     return secret.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _host_name(host: str) -> str:
-    """Return the name in a `Host` header, without the port."""
-    if host.startswith("["):
-        return host[: host.find("]") + 1]
-    return host.partition(":")[0].lower()
-
-
-def _same_origin(origin: str, host: str) -> bool:
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()

@@ -30,6 +30,7 @@ from broker.errors import StoreError, UserError
 from broker.jobs.codec import dump, load
 from broker.jobs.durable import guarded, make_folder
 from broker.jobs.rowfile import RowFile
+from broker.voting.ballot import CRITERION
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -92,11 +93,12 @@ class Vote:
 class VoteBook:
     """The files of one vote; every method blocks. Any number of processes may hold the same book."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, criterion: str = CRITERION) -> None:
         """Open the book of a vote, or begin it.
 
         Args:
             folder: Of this vote alone.
+            criterion: The question that voters answer; kept when the book is begun.
 
         Raises:
             StoreError: The disk refused.
@@ -107,12 +109,18 @@ class VoteBook:
         self._standing: tuple[list[dict[str, Any]], list[Vote]] = ([], [])
         with self._alone():
             if not self._kept("begun"):
-                self._voters.append({"kind": "begun", "secret": secrets.token_hex(16), "at": _now()})
+                begun = {"kind": "begun", "secret": secrets.token_hex(16), "criterion": criterion, "at": _now()}
+                self._voters.append(begun)
 
     @property
     def secret(self) -> str:
         """Return what decides, with the seed, who sees what on which side."""
         return str(self._kept("begun")[0]["secret"])
+
+    @property
+    def criterion(self) -> str:
+        """Return the question that voters answer."""
+        return str(self._kept("begun")[0]["criterion"])
 
     @property
     def port(self) -> int | None:

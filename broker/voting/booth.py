@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -39,17 +40,19 @@ class View:
 class Booth:
     """A ballot and its book; every method blocks."""
 
-    def __init__(self, ballot: Ballot, book: VoteBook, *, helped: bool = False) -> None:
+    def __init__(self, ballot: Ballot, book: VoteBook, *, helped: bool = False, first: str = "") -> None:
         """Keep the parts.
 
         Args:
             ballot: What is voted on.
             book: Where votes are kept.
             helped: Voters see the expected answer.
+            first: Id of the evaluation from which results are seen; the ballot's left one when empty.
         """
         self.ballot = ballot
         self.book = book
         self.helped = helped
+        self.first = first
 
     def look(self, voter: Voter, *, heard: bool = True) -> View:
         """Return where a voter stands.
@@ -112,10 +115,12 @@ class Booth:
 
     def progress(self) -> dict[str, int]:
         """Return how many voters joined, began and are done, and how many votes stand."""
-        views = [self.look(voter) for voter in self.book.voters()]
+        asked = {(row.id, row.mark) for row in self.ballot.rows}
+        votes = [vote for vote in self.book.votes() if (vote.row, vote.mark) in asked]
+        seen = Counter(vote.voter for vote in votes)
         return {
-            "voters": len(views),
-            "voting": sum(0 < view.done < view.total for view in views),
-            "done": sum(view.done == view.total for view in views),
-            "votes": len(self.book.votes()),
+            "voters": len(self.book.voters()),
+            "voting": sum(count < len(asked) for count in seen.values()),
+            "done": sum(count == len(asked) for count in seen.values()),
+            "votes": len(votes),
         }
