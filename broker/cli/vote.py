@@ -75,6 +75,7 @@ def vote(
         raise UserError(
             "names are for the terminal: on the page a link is who one is", where="--voter", fix="--terminal"
         )
+    base = _base(url)
     if terminal:
         from broker.cli.booth import check_terminal
 
@@ -91,7 +92,7 @@ def vote(
         from broker.cli.booth import vote_here
 
         return vote_here(booth, data_dir, voter)
-    return _hold(booth, data_dir, voters, host, port, _base(url))
+    return _hold(booth, data_dir, voters, host, port, base)
 
 
 def _hold(booth: Booth, data_dir: Path, voters: int | None, host: str, port: int | None, base: str | None) -> int:

@@ -83,7 +83,6 @@ function show(next) {
   part("criterion").textContent = next.criterion;
   part("bar").max = Math.max(1, next.total);
   part("bar").value = next.done;
-  part("count").textContent = `${next.done} of ${next.total}`;
   part("vote").hidden = next.item === null;
   part("thanks").hidden = next.item !== null;
   part("choices").hidden = false;
@@ -95,8 +94,8 @@ function show(next) {
   } else {
     part("total").textContent = next.total === 1 ? "You have seen the question." : `You have seen all ${next.total} questions.`;
   }
-  const place = next.item ? `Question ${next.done + 1} of ${next.total}` : "All done";
-  tell(next.heard ? (back ? `Taken back. ${place}.` : `${place}.`) : `That was settled already. ${place}.`, !next.heard);
+  part("asked").textContent = `Question ${next.done + 1} of ${next.total}`;
+  tell(next.heard ? (back ? "Taken back." : "") : "That was settled already, perhaps in another window.", !next.heard);
   began = performance.now();
   away = 0;
   left = document.hidden ? began : null;
