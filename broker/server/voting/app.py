@@ -201,7 +201,7 @@ def _milliseconds(body: dict[str, Any]) -> int:
 
 @cache
 def _read(name: str) -> bytes:
-    return files("broker.server.voting").joinpath("pages", name).read_bytes()
+    return files("broker.server.voting.pages").joinpath(name).read_bytes()
 
 
 def _page(name: str) -> Response:

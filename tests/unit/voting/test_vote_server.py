@@ -166,7 +166,7 @@ def test_the_pages_load_nothing_from_elsewhere_and_set_text_as_text() -> None:
     from importlib.resources import files
 
     for name in PAGES:
-        text = files("broker.server.voting").joinpath("pages", name).read_text(encoding="utf-8")
+        text = files("broker.server.voting.pages").joinpath(name).read_text(encoding="utf-8")
         assert not re.search(r"https?://|@import|url\(|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
         assert not re.search(r"<script(?! src=\"/)|<style|\son\w+=|style=", text), name
 

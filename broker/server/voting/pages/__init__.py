@@ -1,0 +1,1 @@
+"""The files that voters' browsers load: no templates, the same bytes for everybody."""
