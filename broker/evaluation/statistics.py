@@ -1,11 +1,13 @@
-"""Intervals, paired tests and what a sample could have shown; the computing is scipy's and statsmodels'.
+"""Intervals and paired tests; the computing is scipy's and statsmodels'.
 
 Two kinds of numbers are compared, always on the same validation rows:
 
-| kind | interval | test of a pair | effect |
-|---|---|---|---|
-| proportion | Wilson score | exact McNemar | difference, Cohen's h |
-| mean | BCa bootstrap | sign-flip permutation | difference, Cohen's d of the differences |
+| kind | interval | interval of a difference | test of a pair | effect |
+|---|---|---|---|---|
+| proportion | Wilson score | Tango score | exact McNemar | difference, Cohen's h |
+| mean | BCa bootstrap | BCa bootstrap | sign-flip permutation | difference, Cohen's d of the differences |
+
+What a sample could have shown is in `broker.evaluation.power`.
 
 Every random step has a fixed seed, so the same values give the same figures.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from math import asin, ceil, isfinite, log2, sqrt
+from math import asin, exp, isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import MissingExtraError
@@ -31,9 +33,10 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-POWER = 0.8
 RESAMPLES = 9999
 SEED = 713
+# A standard deviation that is smaller against the mean is the rounding of equal numbers.
+_ROUNDING = 1e-9
 # Resampled numbers held in memory at once (8 bytes each).
 _BATCH_NUMBERS = 2_000_000
 
@@ -62,13 +65,16 @@ class PairTest:
     Attributes:
         n: Rows compared.
         difference: Left minus right, in the metric's own unit (proportions: 0..1); None without rows.
-        low: Lower end of its 95 % interval (BCa bootstrap over rows); None when it cannot be had.
+        low: Lower end of its 95 % interval (proportions: Tango; means: BCa bootstrap over rows); None when it cannot be
+            had.
         high: Upper end.
         p: Two-sided p value; 1 when the rows do not differ at all.
         effect: Cohen's h (proportions) or Cohen's d of the differences (means); None when it cannot be had.
         spread: Share of rows that differ (proportions) or standard deviation of the differences (means): what the
             smallest detectable difference depends on.
         method: The test.
+        only_left: Rows on which only the left model passed; None for means.
+        only_right: Rows on which only the right model passed.
     """
 
     n: int
@@ -79,9 +85,16 @@ class PairTest:
     effect: float | None
     spread: float | None
     method: str
+    only_left: int | None = None
+    only_right: int | None = None
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """Return one of the libraries that compute.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     # Imported on use (scipy.stats alone takes half a second), and as Any: neither library carries types.
     try:
         return import_module(name)
@@ -90,7 +103,7 @@ def _library(name: str) -> Any:
 
 
 def _stats() -> Any:
-    return _library("scipy.stats")
+    return library("scipy.stats")
 
 
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
@@ -125,7 +138,7 @@ def wilson_halves(halves: int, n: int, confidence: float = CONFIDENCE) -> Interv
     """
     if n == 0:
         return Interval(value=None, method="no values")
-    proportion = _library("statsmodels.stats.proportion")
+    proportion = library("statsmodels.stats.proportion")
     low, high = proportion.proportion_confint(halves / 2, n, alpha=1 - confidence, method="wilson")
     return Interval(value=halves / 2 / n, low=float(low), high=float(high), method="Wilson, ties as halves")
 
@@ -181,6 +194,50 @@ def _bootstrap(data: Array, method: Any, confidence: float, seed: int) -> tuple[
     return float(found.low), float(found.high)
 
 
+def paired_proportions_interval(
+    only_left: int, only_right: int, n: int, confidence: float = CONFIDENCE
+) -> tuple[float, float] | None:
+    """Return the score interval of the difference of two proportions on the same rows.
+
+    It inverts McNemar's own statistic, so it has a width even when the models never differ: n equal rows do not prove
+    two models equal.
+
+    Args:
+        only_left: Rows that only the left model passed.
+        only_right: Rows that only the right model passed.
+        n: All rows.
+        confidence: Of the interval.
+
+    Returns:
+        Its ends; None without rows.
+
+    Source: Tango, Statistics in Medicine 17:891 (1998).
+    """
+    if n == 0:
+        return None
+    z = float(_stats().norm.isf((1 - confidence) / 2))
+    high = _tango_end(only_left, only_right, n, z)
+    low = -_tango_end(only_right, only_left, n, z)
+    return low, high
+
+
+def _tango_end(gains: int, losses: int, n: int, z: float) -> float:
+    """Return the upper end: the largest difference whose score is not below -z."""
+    seen = (gains - losses) / n
+    if gains == n:
+        return 1.0
+
+    def above(difference: float) -> float:
+        b = (2 * n - gains + losses) * difference - gains - losses
+        root = sqrt(max(b * b + 8 * n * losses * difference * (1 - difference), 0.0))
+        share = (root - b) / (4 * n)
+        variance = n * (2 * share + difference * (1 - difference))
+        return gains - losses - n * difference + z * sqrt(max(variance, 0.0))
+
+    # At the difference seen itself the variance may be nothing, and the score with it.
+    return float(library("scipy.optimize").brentq(above, seen + 1e-12, 1.0))
+
+
 def mcnemar_p(only_left: int, only_right: int) -> float:
     """Return the p value of the exact McNemar test (by statsmodels).
 
@@ -190,14 +247,18 @@ def mcnemar_p(only_left: int, only_right: int) -> float:
     """
     if only_left + only_right == 0:
         return 1.0
-    tables = _library("statsmodels.stats.contingency_tables")
+    tables = library("statsmodels.stats.contingency_tables")
     return min(1.0, float(tables.mcnemar([[0, only_left], [only_right, 0]], exact=True).pvalue))
 
 
 def permutation_p(left: Sequence[float], right: Sequence[float], *, seed: int = SEED) -> float:
     """Return the p value of the paired permutation test of the mean difference: random signs of the differences.
 
-    Exact when all sign flips can be tried (13 rows and fewer), else by 9,999 random ones (both by scipy).
+    Rows that do not differ change nothing and are left out. Exact when all sign flips of the others can be tried (13
+    rows and fewer), else by 9,999 random ones (both by scipy). Random flips alone never give less than 2 / 10,000,
+    which no family of 500 comparisons would survive; so a p value is never above Hoeffding's bound of it,
+    2 exp(-z² / 2) with z = |sum of the differences| / root of the sum of their squares (J. Am. Stat. Assoc. 58:13,
+    1963), which holds for every number of rows.
 
     Args:
         left: Values of one model.
@@ -207,10 +268,13 @@ def permutation_p(left: Sequence[float], right: Sequence[float], *, seed: int = 
     import numpy as np
 
     differences = np.asarray(left, dtype=np.float64) - np.asarray(right, dtype=np.float64)
-    if len(differences) < 2 or not differences.any():
+    differences = differences[differences != 0]
+    if len(differences) < 2:
         return 1.0
-    test = _all_flips if 2 ** len(differences) <= RESAMPLES else _random_flips
-    return min(1.0, test(differences, seed))
+    if 2 ** len(differences) <= RESAMPLES:
+        return min(1.0, _all_flips(differences, seed))
+    bound = 2 * exp(-(float(differences.sum()) ** 2) / (2 * float(differences @ differences)))
+    return min(1.0, bound, _random_flips(differences, seed))
 
 
 def _all_flips(differences: Array, _seed: int) -> float:
@@ -248,7 +312,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p values, in order (Holm 1979; by statsmodels)."""
     if not p_values:
         return []
-    multitest = _library("statsmodels.stats.multitest")
+    multitest = library("statsmodels.stats.multitest")
     return [float(p) for p in multitest.multipletests(list(p_values), alpha=ALPHA, method="holm")[1]]
 
 
@@ -265,21 +329,41 @@ def compare(
     """
     pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
     differences = [a - b for a, b in pairs]
-    if kind is Kind.PROPORTION:
-        only_left, only_right = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-        p, method = mcnemar_p(only_left, only_right), "McNemar, exact"
-    else:
-        p, method = permutation_p([a for a, _ in pairs], [b for _, b in pairs]), "paired permutation"
+    test = _compared_proportions if kind is Kind.PROPORTION else _compared_means
+    return test(pairs, differences, interval=interval)
+
+
+Pairs = list[tuple[float, float]]
+
+
+def _compared_proportions(pairs: Pairs, differences: list[float], *, interval: bool) -> PairTest:
+    n, only_left, only_right = len(pairs), sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    ends = paired_proportions_interval(only_left, only_right, n) if interval else None
+    return PairTest(
+        n=n,
+        difference=(only_left - only_right) / n if n else None,
+        low=ends[0] if ends else None,
+        high=ends[1] if ends else None,
+        p=mcnemar_p(only_left, only_right),
+        effect=_effect(Kind.PROPORTION, pairs),
+        spread=_spread(Kind.PROPORTION, differences),
+        method="McNemar, exact",
+        only_left=only_left,
+        only_right=only_right,
+    )
+
+
+def _compared_means(pairs: Pairs, differences: list[float], *, interval: bool) -> PairTest:
     ends = mean_interval(differences) if interval else Interval(value=None)
     return PairTest(
         n=len(pairs),
         difference=sum(differences) / len(pairs) if pairs else None,
         low=ends.low,
         high=ends.high,
-        p=p,
-        effect=_effect(kind, pairs),
-        spread=_spread(kind, differences),
-        method=method,
+        p=permutation_p([a for a, _ in pairs], [b for _, b in pairs]),
+        effect=_effect(Kind.MEAN, pairs),
+        spread=_spread(Kind.MEAN, differences),
+        method="paired permutation",
     )
 
 
@@ -301,61 +385,10 @@ def _spread(kind: Kind, differences: Sequence[float]) -> float | None:
     if kind is Kind.PROPORTION:
         return sum(d != 0 for d in differences) / n
     mean = sum(differences) / n
-    return sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1))
+    spread = sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1))
+    return spread if spread > _ROUNDING * abs(mean) else 0.0
 
 
 def cohens_h(left: float, right: float) -> float:
     """Return the effect size of two proportions (Cohen 1988, 6.2): 0.2 small, 0.5 medium, 0.8 large."""
     return 2 * asin(sqrt(left)) - 2 * asin(sqrt(right))
-
-
-def detectable_mean(n: int, spread: float, *, alpha: float = ALPHA, power: float = POWER) -> float | None:
-    """Return the smallest true mean difference that a paired test of n rows finds with a given power (by statsmodels).
-
-    Args:
-        n: Rows.
-        spread: Standard deviation of the differences.
-        alpha: Of the two-sided test.
-        power: Chance to find it.
-
-    Returns:
-        In the unit of `spread`; None for fewer than three rows.
-    """
-    if n < 3:
-        return None
-    solved = (
-        _library("statsmodels.stats.power")
-        .TTestPower()
-        .solve_power(nobs=n, alpha=alpha, power=power, alternative="two-sided")
-    )
-    return float(solved) * spread
-
-
-def detectable_proportion(n: int, discordant: float, *, alpha: float = ALPHA, power: float = POWER) -> float | None:
-    """Return the smallest true difference of two proportions that McNemar's test of n rows finds with the given power.
-
-    The sample size formula of Connor (Biometrics 43:207, 1987), solved for the difference; never below what the exact
-    test needs at least (six differing rows, all one way, at alpha 0.05).
-
-    Args:
-        n: Rows.
-        discordant: Share of rows on which the two differ.
-        alpha: Of the two-sided test.
-        power: Chance to find it.
-
-    Returns:
-        A difference in 0..1; None when no difference can be found with so few rows.
-    """
-    least = ceil(1 - log2(alpha)) / n if n else 2.0
-    if least > 1:
-        return None
-    z_alpha, z_power = float(_stats().norm.isf(alpha / 2)), float(_stats().norm.ppf(power))
-
-    def shortfall(difference: float) -> float:
-        share = max(discordant, difference)
-        reach = z_alpha * sqrt(share) + z_power * sqrt(share - difference**2)
-        return difference * sqrt(n) - reach
-
-    if shortfall(1.0) < 0:
-        return None
-    return max(least, float(_library("scipy.optimize").brentq(shortfall, 1e-9, 1.0)))

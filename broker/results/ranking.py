@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from broker.evaluation.letters import compact_letters
 from broker.evaluation.metrics import Direction, Kind
-from broker.evaluation.statistics import ALPHA, compare, detectable_mean, detectable_proportion, holm
+from broker.evaluation.power import detectable_mean, detectable_proportion
+from broker.evaluation.statistics import ALPHA, compare, holm
 from broker.results.values import Cell, Column, Comparison, Detectable, ResultRow
 
 if TYPE_CHECKING:
@@ -155,8 +156,13 @@ def smallest(kind: Kind, n: int, spread: float) -> float | None:
         kind: Proportion or mean.
         n: Prompts.
         spread: As `PairTest.spread`.
+
+    Returns:
+        None when no difference can be found with so few prompts, or when the differences of means show no spread.
     """
-    return detectable_proportion(n, spread) if kind is Kind.PROPORTION else detectable_mean(n, spread)
+    if kind is Kind.PROPORTION:
+        return detectable_proportion(n, spread)
+    return detectable_mean(n, spread) if spread else None
 
 
 def _detectable(column: Column, found: Sequence[Comparison], best: str | None) -> Detectable | None:
@@ -167,10 +173,12 @@ def _detectable(column: Column, found: Sequence[Comparison], best: str | None) -
     """
     pairs = [one for one in found if best is None or best in (one.left, one.right)]
     pairs = [one for one in pairs if not one.different] or pairs
+    # Means that never differ, or always by the same, say nothing about the spread of others.
+    pairs = [one for one in pairs if one.spread is not None and (one.spread or column.kind is Kind.PROPORTION)]
     spreads = [one.spread for one in pairs if one.spread is not None]
     if not spreads:
         return None
-    n, spread = min(one.n for one in pairs if one.spread is not None), median(spreads)
+    n, spread = min(one.n for one in pairs), median(spreads)
     return Detectable(
         metric=column.name,
         n=n,
