@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.api.asking import Asking
+from broker.api.comparing import Comparing
 from broker.api.curating import Curating
+from broker.api.evaluating import Evaluating
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, one_job
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from broker.api.planning import Plan
+    from broker.api.request import ModelRequest
 
 
-class Broker(Following, Voting, Reading, Asking, Curating):
+class Broker(Following, Voting, Reading, Asking, Evaluating, Comparing, Curating):
     """The broker, as an async context manager.
 
     ```python
@@ -125,6 +128,25 @@ class Broker(Following, Voting, Reading, Asking, Curating):
         rows = {"train": train and str(train), "validation": validation and str(validation)}
         asked: dict[str, Any] = {**tuning, **judging, **where, **rows}
         return (await self.start(await self.plan(one_job(self.settings, provider=provider, **asked))))[0]
+
+    async def evaluate(
+        self, *models: str | ModelRequest, validation: str | Path | None = None, **options: Any
+    ) -> list[Job]:
+        """Judge models that are there already; `wait` for the jobs, then look at `results`.
+
+        Args:
+            models: Names such as `openai:ft:…`, `http://host:8000/v1#NAME`, `local:FOLDER`, `sandbox` or a job's id.
+            validation: Validation rows: a file, or `hf:NAME[:split]`.
+            options: As in `judgement`: policies, base, precision, experiment, metrics, encoder, decoding, …
+
+        Returns:
+            The evaluations, new ones and those that exist already.
+
+        Raises:
+            UserError: Bad input, with place and fix.
+        """
+        rows = str(validation) if validation else None
+        return await self.start(await self.plan(await self.judgement(models, rows, **options)))
 
     async def run(self, recipe: Path | str | Recipe, *, again: bool = False) -> Plan:
         """Start an experiment from a recipe; `wait` for its jobs, or `watch` them.

@@ -79,7 +79,7 @@ class Engine:
 
     async def note_account(self, name: str) -> None:
         """Note an account at an address or by batches, so that every broker on this store can go on with its jobs."""
-        if "@" in name or name.endswith(BATCH):
+        if "@" in name or "://" in name or name.endswith(BATCH):
             await blocking(self.store.put_document, _ACCOUNTS, name, {})
             self._settings.remember(name)
 

@@ -224,7 +224,7 @@ class Planner:
             if evaluation in known:
                 draft.reused.append(known[evaluation])
             else:
-                self._plan_evaluation(evaluation, label, validation, draft)
+                await self._plan_evaluation(evaluation, label, validation, draft)
 
     async def _known_evaluations(self, experiment: str) -> Mapping[EvaluateSpec, Job]:
         jobs = await blocking(self._store.jobs, experiment=experiment, kinds=[JobKind.EVALUATE])
@@ -233,6 +233,12 @@ class Planner:
     def _asked(
         self, asked: ModelRequest, request: ExperimentRequest, validation: DatasetRef
     ) -> list[tuple[EvaluateSpec, str]]:
+        if asked.tune_job is not None:
+            tuned = [
+                self._evaluation(request, validation, provider=asked.provider, tune_job=asked.tune_job, policy=policy)
+                for policy in asked.policies
+            ]
+            return [(spec, asked.label) for spec in tuned]
         provider = self._accounts.get(asked.provider)
         model = ModelRef(
             provider=asked.provider,
@@ -282,11 +288,11 @@ class Planner:
         """Return the account's face that asks by the Batch API, where its kind has one."""
         return account + BATCH if self._settings.account(account).kind in WITH_BATCHES else account
 
-    def _plan_evaluation(self, spec: EvaluateSpec, label: str, validation: DatasetRef, draft: _Draft) -> None:
+    async def _plan_evaluation(self, spec: EvaluateSpec, label: str, validation: DatasetRef, draft: _Draft) -> None:
         provider = self._accounts.get(spec.provider)
         if spec.model is not None:
             draft.problems += provider.check_model(spec.model)
-        named = spec.model or ModelRef(provider=spec.provider, name=self._tuned_base(spec, draft))
+        named = spec.model or ModelRef(provider=spec.provider, name=await self._tuned_base(spec, draft))
         answer_tokens = validation.rows * min(_ANSWER_TOKENS, spec.decoding.max_tokens)
         estimate = provider.estimate_answers(named, validation.tokens, answer_tokens)
         depends = () if spec.tune_job is None else (spec.tune_job,)
@@ -300,10 +306,13 @@ class Planner:
         paid = provider.capabilities.paid and estimate.high_usd > 0
         draft.jobs.append(PlannedJob(job=job, kind=JobKind.EVALUATE, estimate=estimate, paid=paid))
 
-    def _tuned_base(self, spec: EvaluateSpec, draft: _Draft) -> str:
+    async def _tuned_base(self, spec: EvaluateSpec, draft: _Draft) -> str:
         specs: dict[str, Any] = {planned.job.id: planned.job.spec for planned in draft.jobs}
+        tune_job = str(spec.tune_job)
         specs.update({job.id: job.spec for job in draft.reused})
-        base: str = specs[str(spec.tune_job)].model
+        if tune_job not in specs:
+            specs[tune_job] = (await blocking(self._store.job, tune_job)).spec
+        base: str = specs[tune_job].model
         return f"ft:{base}" if not base.startswith("ft:") else base
 
     # --- the whole --------------------------------------------------------------------------------------------------

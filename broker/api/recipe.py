@@ -49,6 +49,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from broker.api.request import ExperimentRequest, MixRequest, ModelRequest, TuneRequest
 from broker.api.sources import MIX
 from broker.errors import Problem, SpecError
+from broker.evaluation.policies import named_policies
 from broker.jobs.spec import Decoding, Method, ParameterValue, PromptPolicy
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Recipe(_Strict):
         """
         problems: list[Problem] = []
         policies = {
-            "as-is": PromptPolicy(),
+            **named_policies(),
             **{p.name: PromptPolicy(name=p.name, system=p.system) for p in self.policies},
         }
         models = [self._model(index, model, policies, problems) for index, model in enumerate(self.models)]

@@ -53,6 +53,7 @@ class ModelRequest:
         precision: Precision of the weights, for local models.
         policies: Which system messages it is asked under.
         label: Shown in the table.
+        tune_job: Id of the tuning job here whose model is meant, in place of a name.
     """
 
     provider: str
@@ -61,6 +62,7 @@ class ModelRequest:
     precision: str | None = None
     policies: tuple[PromptPolicy, ...] = (PromptPolicy(),)
     label: str = ""
+    tune_job: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,9 +28,21 @@ def read_table(store: Store, data_dir: Path, experiment: Experiment, *, all_pair
     from broker.evaluation.preference import load_preferences
     from broker.results import build_table
 
-    jobs = _jobs(store, experiment.name)
+    jobs, evaluations = gather(store, data_dir, experiment)
     preferences = load_preferences(data_dir, experiment.name)
-    return build_table(experiment, jobs, _evaluations(data_dir, jobs), all_pairs=all_pairs, preferences=preferences)
+    return build_table(experiment, jobs, evaluations, all_pairs=all_pairs, preferences=preferences)
+
+
+def gather(store: Store, data_dir: Path, experiment: Experiment) -> tuple[list[Job], dict[str, EvaluationResult]]:
+    """Return the jobs of an experiment, those of others that it judges, and what its evaluations found.
+
+    Args:
+        store: Knows the jobs.
+        data_dir: Holds the answers and scores.
+        experiment: The experiment.
+    """
+    jobs = _jobs(store, experiment.name)
+    return jobs, _evaluations(data_dir, jobs)
 
 
 def _jobs(store: Store, experiment: str) -> list[Job]:

@@ -136,7 +136,9 @@ def _console(*, stderr: bool, color: str) -> Console:
             silence(self.file)
 
     forced = {"always": True, "never": False}.get(color)
-    return Patient(stderr=stderr, force_terminal=forced, no_color=True if color == "never" else None)
+    # No emoji: `openai:x:y` is the name of a model, not a picture.
+    colorless = True if color == "never" else None
+    return Patient(stderr=stderr, force_terminal=forced, no_color=colorless, emoji=False)
 
 
 # One run of the command has one way of talking; the options are read before any command runs.

@@ -19,7 +19,7 @@ from broker.errors import EXIT_INTERRUPTED, EXIT_OK, SpecError, UserError
 from broker.jobs.states import JobKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from broker.api import Broker, ExperimentRequest, Plan
     from broker.jobs.records import Job
@@ -180,11 +180,17 @@ def run_recipe(
     return carry_out(lambda _: wanted, yes=yes, dry_run=dry_run, detach=detach)
 
 
-def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_run: bool, detach: bool) -> int:
+def carry_out(
+    request: Callable[[Broker], ExperimentRequest | Awaitable[ExperimentRequest]],
+    *,
+    yes: bool,
+    dry_run: bool,
+    detach: bool,
+) -> int:
     """Plan, confirm, start, follow, and show the table.
 
     Args:
-        request: Makes the request once the settings are known.
+        request: Makes the request once the broker is open.
         yes: Do not ask before spending money.
         dry_run: Only show the plan.
         detach: Leave the work to a background broker.
@@ -192,13 +198,15 @@ def carry_out(request: Callable[[Broker], ExperimentRequest], *, yes: bool, dry_
     Returns:
         The exit code.
     """
+    from broker.api import ExperimentRequest
     from broker.cli.follow import Steps
 
     steps = Steps()
     started: list[Job] = []
 
     async def work(broker: Broker) -> tuple[Plan, int]:
-        plan = await _planned(broker, request(broker))
+        wanted = request(broker)
+        plan = await _planned(broker, wanted if isinstance(wanted, ExperimentRequest) else await wanted)
         _show_plan(plan, dry_run=dry_run)
         if dry_run:
             return plan, EXIT_OK
@@ -306,7 +314,8 @@ async def _to_the_table(broker: Broker, plan: Plan, jobs: Sequence[Job]) -> int:
     from broker.cli.follow import follow
     from broker.cli.outcome import show_outcome
 
-    OUT.note("  ".join(job.id for job in jobs if job.kind is JobKind.TUNE))
+    named = [job for job in jobs if job.kind is JobKind.TUNE] or jobs
+    OUT.note("  ".join(job.id for job in named))
     ended = await follow(broker, jobs)
     also = {"experiment": plan.experiment.name, "warnings": [str(warning) for warning in plan.warnings]}
     return show_outcome(ended, [await broker.results(plan.experiment.name)], also=also)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from broker.catalog.catalog import base_of, is_tuned
 from broker.evaluation.record import EvaluationResult, MetricResult
 from broker.jobs.records import Job
 from broker.jobs.spec import EvaluateSpec, TuneSpec
@@ -35,8 +36,10 @@ def make_rows(jobs: Sequence[Job], evaluations: Mapping[str, EvaluationResult]) 
         evaluations: Results by id of the evaluation.
     """
     sources = _sources(jobs, evaluations)
-    bases = [_base(source) for source in sources if source.tune is None]
-    tuned = [_tuned(source) for source in sources if source.tune is not None]
+    asked = [_asked(source) for source in sources if source.tune is None]
+    bases = [row for row in asked if row.kind == "base"]
+    tuned = [row for row in asked if row.kind == "tuned"]
+    tuned += [_tuned(source) for source in sources if source.tune is not None]
     rows = [*bases, *(replace(row, bases=_own_bases(row, bases)) for row in tuned)]
     return _told_apart(rows)
 
@@ -56,11 +59,13 @@ def _sources(jobs: Sequence[Job], evaluations: Mapping[str, EvaluationResult]) -
     return [*found, *waiting]
 
 
-def _base(source: _Source) -> ResultRow:
+def _asked(source: _Source) -> ResultRow:
+    """Return the row of a model that no tuning job of the table made: a base, or one tuned elsewhere."""
     job = source.evaluation
     assert job is not None
     assert isinstance(job.spec, EvaluateSpec)
     model = job.model or job.spec.model
+    foreign = model is not None and (model.adapter is not None or is_tuned(model.name))
     name = model.name if model else job.spec.tune_job or "unknown"
     policy = job.spec.policy.name
     shown = name if policy == "as-is" else f"{name} ({policy})"
@@ -68,7 +73,7 @@ def _base(source: _Source) -> ResultRow:
         ResultRow(
             key=job.id,
             label=job.label or shown,
-            kind="base" if job.spec.tune_job is None else "tuned",
+            kind="base" if job.spec.tune_job is None and not foreign else "tuned",
             provider=job.provider,
             model=name,
             precision=(model.precision if model else None) or "",
@@ -172,7 +177,7 @@ def _train_s(job: Job) -> float | None:
 
 def _own_bases(row: ResultRow, bases: Sequence[ResultRow]) -> tuple[str, ...]:
     """Return the bases of a tuned model: its own precision where that was asked, its own policy first."""
-    same = [base for base in bases if (base.provider, base.model) == (row.provider, row.model)]
+    same = [base for base in bases if (base.provider, base.model) == (row.provider, base_of(row.model))]
     exact = [base for base in same if base.precision == row.precision]
     chosen = sorted(exact or same, key=lambda base: base.policy != row.policy)
     return tuple(base.key for base in chosen)

@@ -46,7 +46,7 @@ def build_table(
     rows = make_rows(jobs, evaluations)
     results = {row.key: evaluations[row.key] for row in rows if row.key in evaluations}
     comparable = _comparable(experiment, results)
-    columns = _columns(results)
+    columns = columns_of(results)
     rankings = {column.name: _ranking(column, rows, comparable, all_pairs=all_pairs) for column in columns}
     for column in columns:
         rows = [marked(row, column, rankings[column.name]) for row in rows]
@@ -72,7 +72,12 @@ def _comparable(experiment: Experiment, results: Mapping[str, EvaluationResult])
     return {key: result for key, result in results.items() if result.conditions.get("validation_sha256") == own}
 
 
-def _columns(results: Mapping[str, EvaluationResult]) -> list[Column]:
+def columns_of(results: Mapping[str, EvaluationResult]) -> list[Column]:
+    """Return the metrics of results, in the order asked for.
+
+    Args:
+        results: By row key.
+    """
     found: dict[str, list[MetricResult]] = {}
     for result in results.values():
         for name, metric in result.metrics.items():

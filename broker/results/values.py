@@ -193,8 +193,8 @@ class ResultRow:
 
     @property
     def cost_usd(self) -> float | None:
-        """Return training and evaluation together; None when a part of what was done is unknown."""
-        parts = [self.eval_cost_usd] if self.kind == "base" else [self.train_cost_usd, self.eval_cost_usd]
+        """Return training (here) and evaluation together; None when a part of what was done is unknown."""
+        parts = [self.eval_cost_usd] if self.tune_job is None else [self.train_cost_usd, self.eval_cost_usd]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) or (known and not self.done) else None
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from broker.results.values import Cell, Column, ResultRow
 
 NOTHING = "–"
+MINUS = "\u2212"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
@@ -59,6 +60,28 @@ def difference(column: Column, value: float | None) -> str:
     scaled = abs(value) * column.scale
     places = max(column.decimals, 0 if scaled == 0 else -floor(log10(scaled))) if scaled < 1 else column.decimals
     return f"{scaled:.{places}f} {unit}".strip()
+
+
+def signed(column: Column, value: float | None) -> str:
+    """Return a difference with its sign and its unit."""
+    if value is None:
+        return NOTHING
+    text = difference(column, value)
+    zero = float(text.split(" ", maxsplit=1)[0]) == 0
+    return text if zero else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def bounds(column: Column, low: float | None, high: float | None) -> str:
+    """Return the ends of a difference's interval with their signs, `[−3.1, +0.7]`; nothing where there are none."""
+    if low is None or high is None:
+        return ""
+    ends = [f"{end * column.scale:+.{column.decimals}f}".replace("-", MINUS) for end in (low, high)]
+    return f"[{', '.join(ends)}]"
+
+
+def chance(p: float) -> str:
+    """Return a p value as one prints it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -197,8 +197,9 @@ class Settings(BaseSettings):
     def account(self, name: str) -> Account:
         """Return one account.
 
-        `NAME@URL` is the account NAME, with its key, at another address, and `NAME+batch` the one that asks by the
-        Batch API: the name of a job's account says where the job is and how it works, also after a restart.
+        `NAME@URL` is the account NAME, with its key, at another address, a bare `URL` is a server that speaks OpenAI's
+        protocol and gets no key, and `NAME+batch` the account that asks by the Batch API: the name of a job's account
+        says where the job is and how it works, also after a restart.
 
         Args:
             name: A name of `[providers.NAME]`, a built-in kind, or the name of an installed provider.
@@ -211,6 +212,8 @@ class Settings(BaseSettings):
         if name.endswith(BATCH):
             plain = self.account(name.removesuffix(BATCH))
             return plain.model_copy(update={"name": name, "options": {**plain.options, "batch": True}})
+        if name.startswith(("http://", "https://")):
+            return Account(kind="openai", name=name, base_url=name)
         known, mark, address = name.partition("@")
         if mark and address.startswith(("http://", "https://")):
             return self.account(known).model_copy(update={"name": name, "base_url": address})

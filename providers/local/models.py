@@ -172,7 +172,7 @@ def _check_tokenizer(folder: Path) -> list[Problem]:
         return [Problem(where=str(folder), what="the model folder has no tokenizer", fix=fix)]
     if any((folder / name).exists() for name in ("chat_template.jinja", "chat_template.json")):
         return []
-    if _json(folder / "tokenizer_config.json").get("chat_template"):
+    if read_json(folder / "tokenizer_config.json").get("chat_template"):
         return []
     fix = "take the model's instruct version, or put a chat_template.jinja into the folder"
     return [Problem(where=str(folder), what="the model's tokenizer has no chat template", fix=fix)]
@@ -201,8 +201,8 @@ def layers_of(folder: Path) -> set[str]:
     Args:
         folder: The model's.
     """
-    index = _json(folder / "model.safetensors.index.json").get("weight_map")
-    names = set(index) if index else {name for path in folder.glob("*.safetensors") for name in _header(path)}
+    index = read_json(folder / "model.safetensors.index.json").get("weight_map")
+    names = set(index) if index else {name for path in folder.glob("*.safetensors") for name in header_of(path)}
     return {name.rsplit(".", 1)[0] for name in names if name.endswith(".weight")}
 
 
@@ -210,20 +210,25 @@ def _is(layer: str, target: str) -> bool:
     return layer == target or layer.endswith(f".{target}")
 
 
-def _header(path: Path) -> list[str]:
-    """Return the tensors of a file: 8 bytes of length, then JSON."""
+def header_of(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file says about its tensors, by name: 8 bytes of length, then JSON.
+
+    Args:
+        path: The file; one that is none has no tensors.
+    """
     with path.open("rb") as file:
         start = file.read(8)
         size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 0 < size < _LARGEST_HEADER:
-            return []
+            return {}
         try:
-            return list(json.loads(file.read(size)))
+            return dict(json.loads(file.read(size)))
         except ValueError:
-            return []
+            return {}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a file's JSON object; nothing when there is none."""
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -232,7 +237,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _base_of_adapter(folder: Path) -> str:
-    return str(_json(folder / "adapter_config.json").get("base_model_name_or_path") or "BASE")
+    return str(read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "BASE")
 
 
 def _in_hub_cache(name: str) -> Path | None:

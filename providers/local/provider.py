@@ -22,6 +22,7 @@ from broker.providers.contract import (
     RemoteStatus,
     Verdict,
 )
+from broker.providers.local.adapters import check_adapter
 from broker.providers.local.completer import LocalCompleter
 from broker.providers.local.models import Shelf, check_precision, missing_packages
 from broker.providers.local.parameters import PARAMETERS
@@ -116,7 +117,7 @@ class LocalProvider:
         problems = [*missing_packages(), *check_precision(model.precision)]
         problems += self._shelf.check(model.name, today=_today())
         if model.adapter is not None:
-            problems += _check_adapter(model.adapter)
+            problems += check_adapter(Path(model.adapter), self._shelf.resolve(model.name))
         return problems
 
     def estimate(self, spec: TuneSpec) -> Estimate:
@@ -276,14 +277,6 @@ def _check_steps(spec: TuneSpec) -> list[Problem]:
     what = f"{spec.train.rows} rows in batches of {options.effective_batch} make only {steps} step(s)"
     fix = "lower --batch-size or --grad-accum, or raise --epochs"
     return [Problem(where="--batch-size", what=what, fix=fix, severity="warning")]
-
-
-def _check_adapter(folder: str) -> list[Problem]:
-    path = Path(folder)
-    if (path / "adapter_model.safetensors").exists() and (path / "adapter_config.json").exists():
-        return []
-    fix = "tune it again, or name a folder with adapter_config.json and adapter_model.safetensors"
-    return [Problem(where=folder, what="there is no adapter in this folder", fix=fix)]
 
 
 def _today() -> Any:
