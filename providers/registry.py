@@ -24,6 +24,9 @@ BUILT_IN: Mapping[str, str] = {
 # How a tuned model becomes a folder of its own: `(workers, model, output, base=…) -> report`.
 EXPORTERS: Mapping[str, str] = {"local": "broker.providers.local.export:export_merged"}
 
+# How well a model expects responses: `(workers, model, lines, base=…) -> ([(nats, tokens)], rows cut off)`.
+SCORERS: Mapping[str, str] = {"local": "broker.providers.local.scoring:score_lines"}
+
 
 def kinds() -> dict[str, str]:
     """Return every kind of provider with the `module:attribute` of its factory; built-in ones win."""
@@ -58,10 +61,19 @@ def factory(kind: str) -> ProviderFactory:
 
 def exporter(kind: str) -> Callable[..., Awaitable[dict[str, Any]]] | None:
     """Return what writes a tuned model of this kind of provider as a whole model, or None when nothing can."""
-    if kind not in EXPORTERS:
+    return _offered(EXPORTERS, kind)
+
+
+def scorer(kind: str) -> Callable[..., Awaitable[tuple[list[tuple[float, float]], int]]] | None:
+    """Return what scores responses under models of this kind of provider, or None when their weights are elsewhere."""
+    return _offered(SCORERS, kind)
+
+
+def _offered(table: Mapping[str, str], kind: str) -> Any:
+    if kind not in table:
         return None
-    module, _, attribute = EXPORTERS[kind].partition(":")
-    return cast("Callable[..., Awaitable[dict[str, Any]]]", getattr(import_module(module), attribute))
+    module, _, attribute = table[kind].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def open_provider(context: ProviderContext) -> Provider:

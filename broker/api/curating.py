@@ -1,18 +1,30 @@
-"""The verbs about data before it trains: mix it, measure it, look at it."""
+"""The verbs about data before it trains: mix it, ask how familiar a model is with it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from broker.api.models import find_model
+from broker.api.offline import SANDBOX
 from broker.api.opened import Opened
-from broker.errors import UserError
+from broker.errors import SpecError, UnknownNameError, UserError
+from broker.jobs.blocking import blocking
+from broker.jobs.spec import ModelRef
+from broker.providers.registry import scorer
+from broker.sandbox import model_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from broker.evaluation.familiarity import Familiarity, Response
     from broker.jobs.datasets import Mix
+
+    Scorer = Callable[..., Awaitable[tuple[list[tuple[float, float]], int]]]
 
 
 class Curating(Opened):
@@ -46,7 +58,6 @@ class Curating(Opened):
             DataError: Too few rows, bad rows, or a key that no row has.
             UserError: The ratio is none, or the output exists.
         """
-        token = self.settings.hf_token
         work = partial(
             mix_files,
             str(real),
@@ -57,9 +68,98 @@ class Curating(Opened):
             seed=seed,
             stratify=stratify,
             overwrite=overwrite,
-            token=token.get_secret_value() if token else None,
+            token=self._hub_token,
         )
         return await to_thread.run_sync(work)
+
+    async def familiarity(
+        self,
+        sources: Sequence[str | Path],
+        model: str | ModelRef,
+        *,
+        precision: str | None = None,
+        adapter: str | Path | None = None,
+        batch_size: int | None = None,
+        max_length: int | None = None,
+    ) -> Familiarity:
+        """Measure how familiar the model to be tuned is with responses: their perplexity under it (arXiv 2402.11192).
+
+        Args:
+            sources: Files, or `hf:NAME[:split]`, of chat rows, or of preference rows (each side is its own source).
+            model: A local model: `sandbox`, a folder, a hub id, an alias, or the job that made it.
+            precision: Of the weights (`bf16`, `fp32`, `int8`, `nf4`); the model's own, else bf16.
+            adapter: Folder of an adapter to put on it.
+            batch_size: Responses at once; 8 when None. It changes speed, and the last digits.
+            max_length: Longest row, tokens, 2,048 when None; the rest is cut off and counted.
+
+        Raises:
+            DataError: Bad rows.
+            SpecError: Something stands against the model.
+            UserError: Its weights are not on this machine.
+        """
+        found = model if isinstance(model, ModelRef) else await self._local_model(model)
+        score = self._scorer(found)
+        found = await self._weighed(found, precision, adapter)
+        if found.name == SANDBOX:
+            await self.offline.build(encoder=False)
+        responses = await to_thread.run_sync(self._responses, [str(source) for source in sources])
+        return await self._scored(found, score, responses, batch_size, max_length)
+
+    async def _weighed(self, model: ModelRef, precision: str | None, adapter: str | Path | None) -> ModelRef:
+        """Return the model in its precision and with its adapter, once nothing stands against it."""
+        adapted = str(adapter) if adapter else model.adapter
+        found = replace(model, precision=precision or model.precision, adapter=adapted)
+        provider = self.accounts.get(found.provider)
+        problems = [one for one in await blocking(provider.check_model, found) if one.severity == "error"]
+        if problems:
+            raise SpecError(problems)
+        return found
+
+    async def _local_model(self, name: str) -> ModelRef:
+        """Find a model as everywhere; what nobody knows is a local model's name, folder or hub id."""
+        try:
+            return await blocking(find_model, name, self._store, self.settings, self.accounts)
+        except UnknownNameError:
+            return ModelRef(provider="local", name=self.accounts.get("local").pin(name))
+
+    def _scorer(self, model: ModelRef) -> Scorer:
+        found = scorer(self.settings.account(model.provider).kind)
+        if found is None:
+            what = f"{model.label} cannot say how well it expects a text: only models of this machine can"
+            fix = "name a local model: --model sandbox, a folder, a hub id, or a local tuning job"
+            raise UserError(what, where="--model", fix=fix)
+        return found
+
+    async def _scored(
+        self, model: ModelRef, score: Scorer, responses: list[Response], batch_size: int | None, max_length: int | None
+    ) -> Familiarity:
+        from broker.evaluation.familiarity import ResponseScore, familiarity
+        from broker.jobs.datasets.canonical import to_canonical, to_line
+
+        def tell(event: dict[str, Any]) -> None:
+            if event["kind"] == "progress":
+                self._report(f"scoring under {model.label}", int(event["step"]), int(event["total_steps"]))
+
+        lines = [to_line(to_canonical(response.row)) for response in responses]
+        base = str(model_dir(self.settings.cache_dir)) if model.name == SANDBOX else None
+        options = {"base": base, "batch_size": batch_size, "max_length": max_length, "on_event": tell}
+        scores, truncated = await score(self.workers, model, lines, **options)
+        conditions = {"precision": model.precision or "bf16", "scored": "assistant's turns, the model's chat template"}
+        work = partial(familiarity, model=model.label, conditions=conditions, truncated=truncated)
+        told = [ResponseScore(nats=nats, tokens=tokens) for nats, tokens in scores]
+        return await to_thread.run_sync(work, responses, told)
+
+    def _responses(self, sources: Sequence[str]) -> list[Response]:
+        from broker.evaluation.familiarity import responses_of
+        from broker.jobs.datasets import read_source
+
+        read = ((source, read_source(source, token=self._hub_token)) for source in sources)
+        return [response for source, dataset in read for response in responses_of(dataset, source)]
+
+    @property
+    def _hub_token(self) -> str | None:
+        token = self.settings.hf_token
+        return token.get_secret_value() if token else None
 
 
 def mix_files(

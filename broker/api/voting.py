@@ -100,7 +100,8 @@ class Voting(Reading):
         counted: list[PreferenceResult] = []
         for book in books:
             left, _, right = book.folder.parent.name.partition("--")
-            counted.append(await self.count_votes(await self.booth(left, right, name, criterion=book.criterion)))
+            first, second = (right, left) if book.first == right else (left, right)
+            counted.append(await self.count_votes(await self.booth(first, second, name, criterion=book.criterion)))
         return counted
 
     async def _evaluated(self, row: ResultRow) -> Job:
@@ -135,7 +136,7 @@ class Voting(Reading):
         _check_ballot(ballot)
         # Another question is another vote.
         mark = hashlib.sha256(ballot.criterion.encode()).hexdigest()[:12]
-        book = VoteBook(pair_folder(self.data_dir, pair, VOTES) / mark, ballot.criterion)
+        book = VoteBook(pair_folder(self.data_dir, pair, VOTES) / mark, ballot.criterion, jobs[0].id)
         return Booth(ballot, book, helped=helped, first=jobs[0].id)
 
     def _answers(self, job: Job) -> Mapping[str, Answer]:

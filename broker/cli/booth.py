@@ -105,10 +105,10 @@ class _Sitting:
         """Wait for a key that means something now, and remember how long it took."""
         began = time.monotonic()
         while True:
-            key = await _pressed()
-            if key == "q" or key in _KEYS or (key == "u" and view.last is not None):
-                self._ms = round((time.monotonic() - began) * 1000)
-                return key
+            for key in await _pressed():
+                if key == "q" or key in _KEYS or (key == "u" and view.last is not None):
+                    self._ms = round((time.monotonic() - began) * 1000)
+                    return key
 
     async def _do(self, voter: Voter, view: View, shown: Shown, key: str) -> View:
         if key == "u":
@@ -177,10 +177,13 @@ async def _asked_name() -> str:
 
 
 async def _pressed() -> str:
-    """Return one key, in lower case; a key that sends several letters (an arrow) is none."""
+    """Return the keys that came at once, in lower case; one that sends several letters (an arrow) is none.
+
+    Of several only the first that means something counts: nobody has read what the others would be about.
+    """
     await anyio.wait_readable(sys.stdin.fileno())
     came = os.read(sys.stdin.fileno(), 32).decode(errors="replace")
-    return "" if came.startswith(_ESCAPE) or len(came) != 1 else came.lower()
+    return "" if came.startswith(_ESCAPE) else came.lower()
 
 
 @contextmanager

@@ -93,12 +93,13 @@ class Vote:
 class VoteBook:
     """The files of one vote; every method blocks. Any number of processes may hold the same book."""
 
-    def __init__(self, folder: Path, criterion: str = CRITERION) -> None:
+    def __init__(self, folder: Path, criterion: str = CRITERION, first: str = "") -> None:
         """Open the book of a vote, or begin it.
 
         Args:
             folder: Of this vote alone.
             criterion: The question that voters answer; kept when the book is begun.
+            first: Id of the evaluation that was named first; likewise.
 
         Raises:
             StoreError: The disk refused.
@@ -109,8 +110,8 @@ class VoteBook:
         self._standing: tuple[list[dict[str, Any]], list[Vote]] = ([], [])
         with self._alone():
             if not self._kept("begun"):
-                begun = {"kind": "begun", "secret": secrets.token_hex(16), "criterion": criterion, "at": _now()}
-                self._voters.append(begun)
+                begun = {"kind": "begun", "secret": secrets.token_hex(16), "criterion": criterion, "first": first}
+                self._voters.append({**begun, "at": _now()})
 
     @property
     def secret(self) -> str:
@@ -121,6 +122,11 @@ class VoteBook:
     def criterion(self) -> str:
         """Return the question that voters answer."""
         return str(self._kept("begun")[0]["criterion"])
+
+    @property
+    def first(self) -> str:
+        """Return the id of the evaluation that was named first when the vote began."""
+        return str(self._kept("begun")[0]["first"])
 
     @property
     def port(self) -> int | None:

@@ -48,14 +48,14 @@ class Running:
         return self.url + "/v1"
 
 
-def server_of(app: ASGIApp) -> tuple[uvicorn.Server, socket.socket]:
+def server_of(app: ASGIApp, *, port: int = 0) -> tuple[uvicorn.Server, socket.socket]:
     """Return a server and its listening socket."""
     config = uvicorn.Config(
         app, log_level="critical", lifespan="off", timeout_keep_alive=30, backlog=4096, access_log=False
     )
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", 0))
+    listening.bind(("127.0.0.1", port))
     listening.listen(4096)
     return uvicorn.Server(config), listening
 

@@ -113,3 +113,23 @@ def test_a_mix_of_itself_is_refused(files: Terminal) -> None:
     told = files.here("run", "recipe.toml", "--yes")
     assert told.code == 2
     assert "made of itself" in told.err
+
+
+class TestFamiliarity:
+    """The errors; the numbers are in `test_familiar.py`, which has a real model."""
+
+    def test_a_pick_needs_a_place(self, files: Terminal) -> None:
+        told = files.here("data", "familiarity", "real.jsonl", "--model", "sandbox", "--pick", "lowest")
+        assert told.code == 2
+        assert "--pick lowest --output best.jsonl" in told.err
+
+    def test_files_that_are_there_stay(self, files: Terminal) -> None:
+        told = files.here("data", "familiarity", "real.jsonl", "--model", "sandbox", "--scores", "made.jsonl")
+        assert told.code == 2
+        assert "made.jsonl exists" in told.err
+
+    def test_a_model_elsewhere_cannot_say(self, files: Terminal) -> None:
+        told = files.here("data", "familiarity", "real.jsonl", "--model", "fake:echo", "--json")
+        assert told.code == 2
+        assert "only models of this machine can" in told.error["message"]
+        assert "--model sandbox" in told.error["fix"]

@@ -67,7 +67,7 @@ def test_votes_land_in_the_table(done: Terminal) -> None:
         vote_all(booth, name, tuned(booth))
     counted = done.here("vote", "--results")
     assert counted.code == 0
-    assert "6 of 6 prompts won by fake-base" in counted.out
+    assert "(0 of 6 prompts won by fake-base, 6 by fake-base tuned, 0 tied" in counted.out
     assert "fake-base tuned is preferred to fake-base" in counted.out
     (told,) = done.here("vote", *PAIR, "--results", "--json").data
     assert (told["source"], told["by"], told["n"], told["panel"]["votes"]) == ("people", "2 voters", 6, 12)
