@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.api.opened import Opened
+from broker.api.report import read_report
 from broker.api.table import read_table
 from broker.errors import UnknownNameError
 from broker.jobs.blocking import blocking
 
 if TYPE_CHECKING:
     from broker.jobs.records import Experiment
-    from broker.results import ResultsTable
+    from broker.results import Arrangement, Report, ResultsTable
 
 
 class Reading(Opened):
@@ -39,3 +40,26 @@ class Reading(Opened):
         """
         found = await self.experiment(experiment)
         return await blocking(read_table, self._store, self.data_dir, found, all_pairs=all_pairs)
+
+    async def report(
+        self,
+        experiment: str | None = None,
+        *,
+        all_pairs: bool = False,
+        arrangement: Arrangement | None = None,
+        answers: int | None = None,
+    ) -> Report:
+        """Return everything that a results page shows: the table, the losses, the answers side by side.
+
+        Args:
+            experiment: Its name; the newest when None.
+            all_pairs: Compare every pair of models.
+            arrangement: How the table is looked at.
+            answers: Most prompts whose answers are taken, the worst and the most changed; 200 when None.
+
+        Raises:
+            SpecError: The arrangement names a column that the table does not have.
+        """
+        found = await self.experiment(experiment)
+        store, artifacts = self._store, self._engine.artifacts
+        return await blocking(read_report, store, artifacts, self.data_dir, found, arrangement, answers, all_pairs)

@@ -41,11 +41,11 @@ def gather(store: Store, data_dir: Path, experiment: Experiment) -> tuple[list[J
         data_dir: Holds the answers and scores.
         experiment: The experiment.
     """
-    jobs = _jobs(store, experiment.name)
+    jobs = judged_jobs(store, experiment.name)
     return jobs, _evaluations(data_dir, jobs)
 
 
-def _jobs(store: Store, experiment: str) -> list[Job]:
+def judged_jobs(store: Store, experiment: str) -> list[Job]:
     """Return an experiment's jobs and the tuning jobs of others that it judges."""
     jobs = store.jobs(experiment=experiment)
     known = {job.id for job in jobs}

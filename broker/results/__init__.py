@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from broker.results.arrangement import arrange
 from broker.results.export import to_csv, to_data, to_json, to_markdown
 from broker.results.page import to_html
+from broker.results.report import FIGURES, Report
 from broker.results.table import build_table
 from broker.results.values import Arrangement, Cell, Column, Comparison, Detectable, ResultRow, ResultsTable
 
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from broker.results.render import as_text, render_table
 
 __all__ = [
+    "FIGURES",
     "Arrangement",
     "Cell",
     "Column",
     "Comparison",
     "Detectable",
+    "Report",
     "ResultRow",
     "ResultsTable",
     "arrange",

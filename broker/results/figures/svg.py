@@ -18,7 +18,7 @@ Drawn = Bars | Curves | Forest
 # Below this width names stand above what they name, and panels one above another.
 _NARROW = 560
 _SMALL = 11.0
-_TALL, _FLAT, _TALLEST = 40.0, 26.0, 56.0
+_TALL, _FLAT, _TWO_LINES, _TALLEST = 40.0, 26.0, 35.0, 56.0
 _GROUP = 26.0
 _PANEL_HEIGHT = 230.0
 
@@ -67,7 +67,8 @@ def _bars(canvas: Canvas, figure: Bars, width: float, top: float) -> float:
     ticks = axes.bar_ticks(figure)
     place = scale(ticks[0], ticks[-1], left, width - right)
     groups = _starts([bar.group for bar in figure.bars])
-    step = _TALL if narrow else _FLAT
+    long = any(text_width(bar.label, bold=True) > left - 12 for bar in figure.bars)
+    step = _TALL if narrow else _TWO_LINES if long else _FLAT
     bottom = top + step * len(figure.bars) + _GROUP * len(groups)
     _grid(canvas, [(tick, place(tick)) for tick in ticks], top, bottom)
     y = top
@@ -83,13 +84,21 @@ def _bars(canvas: Canvas, figure: Bars, width: float, top: float) -> float:
             canvas.text(8, y + 14, cut(bar.label, room, bold=bar.best), bold=bar.best)
             canvas.text(width - 6, y + 14, words, anchor="end", colour=colour, bold=bar.best)
         else:
-            canvas.text(left - 10, middle + 4, cut(bar.label, left - 12, bold=bar.best), anchor="end", bold=bar.best)
+            _beside(canvas, bar, left - 10, middle)
             canvas.text(width - right + 12, middle + 4, words, colour=colour, bold=bar.best)
         y += step
     canvas.text(
         width - right, bottom + 32, cut(figure.axis, width - 20), anchor="end", colour=canvas.palette.muted, size=_SMALL
     )
     return bottom + 38
+
+
+def _beside(canvas: Canvas, bar: Bar, x: float, middle: float) -> None:
+    """Write a model's name to the left of its bar, in two lines if need be."""
+    lines = wrapped(bar.label, x / (1.1 if bar.best else 1.0), 2)
+    for i, words in enumerate(lines):
+        y = middle + 4 + (i - (len(lines) - 1) / 2) * (LINE - 1)
+        canvas.text(x, y, words, anchor="end", bold=bar.best)
 
 
 def _widest(texts: Sequence[str], *, bold: bool = True) -> float:
