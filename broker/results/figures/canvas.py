@@ -124,8 +124,8 @@ class Canvas:
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img"'
         head += f' aria-labelledby="{escape(name)}-t {escape(name)}-d"'
         head += " font-family=\"system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\""
-        # Never wider than drawn: its text is then as large as the page's.
-        head += f' width="{width:g}" height="{height:g}">' if alone else f' style="width:100%;max-width:{width:g}px">'
+        # On a page it is as wide as what holds it.
+        head += f' width="{width:g}" height="{height:g}">' if alone else ' style="width:100%">'
         back = f'<rect width="{width:g}" height="{height:g}" fill="{self.palette.surface}"/>' if alone else ""
         parts = f'<g transform="translate({MARGIN:g} 0)">{"".join(self._parts)}</g>' if alone else "".join(self._parts)
         words = f'<title id="{escape(name)}-t">{escape(title)}</title><desc id="{escape(name)}-d">{escape(told)}</desc>'
@@ -151,12 +151,13 @@ def text_width(words: str, size: float = SIZE, *, bold: bool = False) -> float:
 
 
 def cut(words: str, room: float, size: float = SIZE, *, bold: bool = False) -> str:
-    """Return words that fit, shortened with an ellipsis if need be."""
+    """Return words that fit, with an ellipsis if need be: what tells names apart often stands at their end."""
     if text_width(words, size, bold=bold) <= room:
         return words
-    while words and text_width(words + "…", size, bold=bold) > room:
-        words = words[:-1]
-    return words.rstrip() + "…"
+    head, tail = words[: len(words) * 3 // 5], words[len(words) * 3 // 5 :]
+    while (head or tail) and text_width(f"{head}…{tail}", size, bold=bold) > room:
+        head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
+    return f"{head.rstrip()}…{tail.lstrip()}"
 
 
 def wrapped(words: str, room: float, lines: int, size: float = SIZE) -> list[str]:

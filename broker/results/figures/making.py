@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SIMILARITY = "similarity"
 # A line of more points than these is thinned out; its last point stays.
 _MOST_POINTS = 400
+_GROUPS = {"base": "against its own base", "best": "against the best", "other": "other pairs"}
+# So many panels of one column stand in a row instead.
+_SIDE_BY_SIDE = 3
 
 
 def main_metric(table: ResultsTable) -> Column | None:
@@ -126,7 +129,8 @@ def losses(table: ResultsTable, curves: Sequence[LossCurve]) -> Figure:
     title = "Loss while tuning"
     placed = settings(table)
     rows = {row.key: row for row in table.rows}
-    found = [curve for curve in curves if curve.row in placed and (curve.training or curve.validation)]
+    known = [curve for curve in curves if curve.row in placed and (curve.training or curve.validation)]
+    found = sorted(known, key=lambda curve: (placed[curve.row].hue, rows[curve.row].rows_trained or 0))
     if not found:
         return Absent(name="loss", title=title, reason="no tuning job of these models has told its loss")
     several = len({rows[curve.row].rows_trained for curve in found}) > 1
@@ -167,13 +171,12 @@ def forest(table: ResultsTable, column: Column | None) -> Figure:
     """
     title = f"{column.label if column else 'Models'}: differences on the same prompts"
     shown = {row.key for row in table.rows}
-    made = [
-        _contrast(table, column, one)
+    compared = [
+        one
         for one in table.comparisons
-        if column is not None and one.metric == column.name and one.left in shown and one.low is not None
+        if column is not None and one.metric == column.name and one.left in shown and None not in (one.low, one.high)
     ]
-    found = [one for one in made if one is not None]
-    if column is None or not found:
+    if column is None or not compared:
         return Absent(name="forest", title=title, reason="no two models were compared on the same prompts")
     seen = next((one for one in table.detectable if one.metric == column.name), None)
     zone = None if seen is None or seen.now is None else seen.now * column.scale
@@ -182,7 +185,7 @@ def forest(table: ResultsTable, column: Column | None) -> Figure:
         if seen and zone
         else ""
     )
-    order = {"against its own base": 0, "against the best": 1}
+    heads = _heads(table, compared)
     return Forest(
         name="forest",
         title=title,
@@ -191,25 +194,38 @@ def forest(table: ResultsTable, column: Column | None) -> Figure:
         decimals=column.decimals,
         better={Direction.HIGHER: "right", Direction.LOWER: "left", Direction.NONE: ""}[column.direction],
         zone=zone,
-        contrasts=tuple(sorted(found, key=lambda one: order.get(one.group, 2))),
+        contrasts=tuple(
+            _contrast(table, column, one, heads[against])
+            for against in heads
+            for one in compared
+            if one.against == against
+        ),
     )
 
 
-def _contrast(table: ResultsTable, column: Column, one: Comparison) -> Contrast | None:
-    if one.difference is None or one.low is None or one.high is None:
-        return None
+def _heads(table: ResultsTable, compared: Sequence[Comparison]) -> dict[str, tuple[str, bool]]:
+    """Return (head, whether it names the other model) of each sort of comparison, in the order shown."""
+    heads: dict[str, tuple[str, bool]] = {}
+    for against, words in _GROUPS.items():
+        others = {one.right for one in compared if one.against == against}
+        if others:
+            alike = len(others) == 1
+            heads[against] = (f"{words}, {table.row(others.pop()).label}" if alike else words, alike)
+    return heads
+
+
+def _contrast(table: ResultsTable, column: Column, one: Comparison, head: tuple[str, bool]) -> Contrast:
+    difference, low, high = one.difference or 0.0, one.low or 0.0, one.high or 0.0
     higher = column.direction is Direction.HIGHER
-    verdict = (
-        "different" if column.direction is Direction.NONE else "better" if (one.difference > 0) == higher else "worse"
-    )
-    groups = {"base": "against its own base", "best": "against the best"}
+    verdict = "different" if column.direction is Direction.NONE else "better" if (difference > 0) == higher else "worse"
     return Contrast(
         label=table.row(one.left).label,
         against=table.row(one.right).label,
-        group=groups.get(one.against, "other pairs"),
-        difference=one.difference * column.scale,
-        low=one.low * column.scale,
-        high=one.high * column.scale,
+        group=head[0],
+        shared=head[1],
+        difference=difference * column.scale,
+        low=low * column.scale,
+        high=high * column.scale,
         p=one.p_adjusted,
         verdict=verdict if one.different else "tie",
     )
@@ -258,6 +274,9 @@ def _panels(lines: Sequence[tuple[Setting, Line]]) -> tuple[Panel, ...]:
     for setting, line in lines:
         found.setdefault((setting.row, setting.column), []).append((setting, line))
     rows, columns = sorted({row for row, _ in found}), sorted({column for _, column in found})
+    if len(columns) == 1 and len(rows) <= _SIDE_BY_SIDE:
+        found = {(0, row): lines for (row, _), lines in found.items()}
+        rows, columns = [0], rows
     return tuple(
         Panel(
             title=found[place][0][0].panel,

@@ -60,7 +60,7 @@ def settings(table: ResultsTable) -> dict[str, Setting]:
         row.key: Setting(
             row=grid[_PANEL_ROWS].index(_text(_PANEL_ROWS, across, row)),
             column=grid[_PANEL_COLUMNS].index(_text(_PANEL_COLUMNS, across, row)),
-            panel=" · ".join(f"{field.name} {field.text(row)}" for field in across),
+            panel=_panel(across, row),
             label=labels[row.key],
             hue=hues[labels[row.key]],
         )
@@ -79,8 +79,15 @@ def _varies(field: Field, rows: Sequence[ResultRow]) -> bool:
 
 
 def _words(along: Sequence[Field], row: ResultRow) -> str:
+    told = [field for field in along if field.value(row) is not None]
     return " · ".join(
-        field.text(row) if field.name in _PLAIN_WORDS else f"{field.name} {field.text(row)}" for field in along
+        field.text(row) if field.name in _PLAIN_WORDS else f"{field.name} {field.text(row)}" for field in told
+    )
+
+
+def _panel(across: Sequence[Field], row: ResultRow) -> str:
+    return " · ".join(
+        f"no {field.name} told" if field.value(row) is None else f"{field.name} {field.text(row)}" for field in across
     )
 
 

@@ -74,7 +74,7 @@ def _bars(canvas: Canvas, figure: Bars, width: float, top: float) -> float:
     y = top
     for i, (bar, words) in enumerate(zip(figure.bars, values, strict=True)):
         if i in groups:
-            canvas.text(4 if narrow else 0, y + 17, groups[i], bold=True)
+            canvas.text(4 if narrow else 0, y + 17, cut(groups[i], width / 1.1 - 8), bold=True)
             y += _GROUP
         middle = y + (step - 11 if narrow else step / 2)
         _bar(canvas, figure, bar, place, middle)
@@ -222,8 +222,10 @@ def _forest(canvas: Canvas, figure: Forest, width: float, top: float) -> float:
     ticks = axes.forest_ticks(figure)
     place = scale(ticks[0], ticks[-1], left, width - right)
     groups = _starts([one.group for one in figure.contrasts])
-    step = _TALLEST if narrow else _TALL
-    bottom = top + step * len(figure.contrasts) + _GROUP * len(groups)
+    steps = [
+        (_TALL if one.shared else _TALLEST) if narrow else _FLAT if one.shared else _TALL for one in figure.contrasts
+    ]
+    bottom = top + sum(steps) + _GROUP * len(groups)
     if figure.zone:
         canvas.box(
             place(-figure.zone), top, place(figure.zone) - place(-figure.zone), bottom - top, canvas.palette.zone
@@ -231,28 +233,42 @@ def _forest(canvas: Canvas, figure: Forest, width: float, top: float) -> float:
     _grid(canvas, [(tick, place(tick)) for tick in ticks], top, bottom)
     canvas.line(place(0), top, place(0), bottom, canvas.palette.muted)
     y = top
-    for i, (one, text) in enumerate(zip(figure.contrasts, words, strict=True)):
+    for i, (one, step) in enumerate(zip(figure.contrasts, steps, strict=True)):
         if i in groups:
-            canvas.text(4 if narrow else 0, y + 17, groups[i], bold=True)
+            canvas.text(4 if narrow else 0, y + 17, cut(groups[i], width / 1.1 - 8), bold=True)
             y += _GROUP
         middle = y + (step - 9 if narrow else step / 2)
         _contrast(canvas, figure, one, place, middle)
         if narrow:
-            canvas.text(8, y + 14, cut(one.label, width - 24 - text_width(p_words(one.p))))
-            canvas.text(8, y + 29, cut(f"− {one.against}", width - 14), colour=canvas.palette.muted)
-            canvas.text(width - 6, y + 14, p_words(one.p), anchor="end", colour=canvas.palette.muted)
+            _above(canvas, one, y, width)
         else:
-            canvas.text(left - 10, middle - 3, cut(one.label, left - 14), anchor="end")
-            against = cut(f"− {one.against}", left - 14)
-            canvas.text(left - 10, middle + 12, against, anchor="end", colour=canvas.palette.muted)
-            canvas.text(width - right + 12, middle + 4, text, colour=_verdict_colour(canvas.palette, one))
+            _aside(canvas, one, left, middle)
+            canvas.text(width - right + 12, middle + 4, words[i], colour=_verdict_colour(canvas.palette, one))
         y += step
     _better(canvas, figure, (left, width - right), bottom + 32)
     return bottom + 38
 
 
+def _above(canvas: Canvas, one: Contrast, y: float, width: float) -> None:
+    """Write the two models and p above their difference."""
+    canvas.text(8, y + 14, cut(one.label, width - 24 - text_width(p_words(one.p))))
+    canvas.text(width - 6, y + 14, p_words(one.p), anchor="end", colour=canvas.palette.muted)
+    if not one.shared:
+        canvas.text(8, y + 29, cut(f"− {one.against}", width - 14), colour=canvas.palette.muted)
+
+
+def _aside(canvas: Canvas, one: Contrast, left: float, middle: float) -> None:
+    """Write the two models to the left of their difference."""
+    label = cut(one.label, left - 14)
+    if one.shared:
+        canvas.text(left - 10, middle + 4, label, anchor="end")
+        return
+    canvas.text(left - 10, middle - 3, label, anchor="end")
+    canvas.text(left - 10, middle + 12, cut(f"− {one.against}", left - 14), anchor="end", colour=canvas.palette.muted)
+
+
 def _pair(one: Contrast) -> str:
-    return max(one.label, f"− {one.against}", key=text_width)
+    return one.label if one.shared else max(one.label, f"− {one.against}", key=text_width)
 
 
 def _contrast(canvas: Canvas, figure: Forest, one: Contrast, place: Callable[[float], float], middle: float) -> None:

@@ -133,6 +133,7 @@ class Contrast:
         label: The model.
         against: The other one.
         group: Head under which it stands.
+        shared: The head names the other one already.
         difference: First minus second.
         low: Lower end of its 95 % interval.
         high: Upper end.
@@ -143,6 +144,7 @@ class Contrast:
     label: str
     against: str
     group: str
+    shared: bool
     difference: float
     low: float
     high: float
