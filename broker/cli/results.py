@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +19,15 @@ from broker.errors import EXIT_OK, UserError
 
 if TYPE_CHECKING:
     from broker.api import Broker
-    from broker.results import ResultsTable
+    from broker.results import Arrangement, Report, ResultsTable
 
 RESULTS_HELP = """The table of an experiment: every model on the same validation set.
 
 [bold]Examples[/bold]
 
   broker results
+
+  broker results tone --html
 
   broker results tone --sort conversational --filter precision=int8 --filter "rows>=1000"
 
@@ -30,7 +38,27 @@ RESULTS_HELP = """The table of an experiment: every model on the same validation
   broker results tone --csv --output table.csv
 
   broker results --list
+
+What a filter, an order, a group and a column may be: docs/results.md.
 """
+
+Sort = Annotated[str, typer.Option(metavar="COLUMN[:asc|desc]", help="Order of the rows.", show_default=False)]
+Filter = Annotated[
+    list[str] | None,
+    typer.Option("--filter", metavar="EXPR", help="Only these models: precision=int8, rows>=1000, label~tuned."),
+]
+Group = Annotated[str, typer.Option(metavar="COLUMN", help="Rows under a head each.", show_default=False)]
+Columns = Annotated[str, typer.Option(metavar="NAME,…", help="Only these columns.", show_default=False)]
+
+
+class Form(StrEnum):
+    """What is written."""
+
+    TEXT = "text"
+    JSON = "--json"
+    CSV = "--csv"
+    MARKDOWN = "--markdown"
+    HTML = "--html"
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -42,39 +70,90 @@ def results(
     experiment: Annotated[str | None, typer.Argument(help="Name of the experiment; the newest when not given.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
-    html: Annotated[bool, typer.Option("--html", help="As an HTML fragment.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="As one page with figures and all answers.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
-    sort: Annotated[str, typer.Option(metavar="COLUMN[:asc|desc]", help="Order of the rows.", show_default=False)] = "",
-    filter_: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="EXPR", help="Only these models: precision=int8, rows>=1000, label~tuned."),
+    sort: Sort = "",
+    filter_: Filter = None,
+    group: Group = "",
+    columns: Columns = "",
+    answers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Most prompts on the page: the worst and the most changed.", show_default="200"),
     ] = None,
-    group: Annotated[str, typer.Option(metavar="COLUMN", help="Rows under a head each.", show_default=False)] = "",
-    columns: Annotated[str, typer.Option(metavar="NAME,…", help="Only these columns.", show_default=False)] = "",
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Compare every pair of models.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
 ) -> int:
     """Show the table of an experiment."""
-    if sum((csv, markdown, html, OUT.json)) > 1:
-        raise UserError("one format at a time", where="--csv, --markdown, --html, --json", fix="take one of them")
+    asked = {Form.CSV: csv, Form.MARKDOWN: markdown, Form.HTML: html, Form.JSON: OUT.json}
+    forms = [form for form, wanted in asked.items() if wanted]
+    if len(forms) > 1:
+        raise UserError("one format at a time", where=", ".join(forms), fix="take one of them")
     if list_:
         return _list()
-    from broker.results import Arrangement, arrange
-
-    async def work(broker: Broker) -> ResultsTable:
-        return await broker.results(experiment, all_pairs=all_pairs)
-
-    wanted = Arrangement(sort=sort, filters=tuple(filter_ or ()), group=group, columns=_split(columns))
-    table = arrange(context.run(work, drive=False), wanted)
-    text = _exported(table, csv=csv, markdown=markdown, html=html)
+    wanted = arrangement(sort, filter_, group, columns)
+    report = _report(experiment, wanted, all_pairs=all_pairs, answers=answers if html else 0)
+    form = forms[0] if forms else Form.TEXT
+    if form is Form.HTML and output is None and sys.stdout.isatty():
+        output = page_path(report.table.experiment)
     if output is not None:
-        output.write_text(text if text is not None else _plain(table), encoding="utf-8")
+        write_text(output, _written(report, form) or _plain(report.table))
         OUT.note(f"wrote {output}")
-    elif text is not None:
+    elif (text := _written(report, form)) is not None:
         OUT.raw(text)
     else:
-        show_table(table)
+        show_table(report.table)
     return EXIT_OK
+
+
+def arrangement(sort: str, filters: Sequence[str] | None, group: str, columns: str) -> Arrangement:
+    """Return what was asked for on the line."""
+    from broker.results import Arrangement
+
+    names = tuple(name.strip() for name in columns.split(",") if name.strip())
+    return Arrangement(sort=sort, filters=tuple(filters or ()), group=group, columns=names)
+
+
+def _report(
+    experiment: str | None, wanted: Arrangement, *, all_pairs: bool = False, answers: int | None = None
+) -> Report:
+    async def work(broker: Broker) -> Report:
+        return await broker.report(experiment, all_pairs=all_pairs, arrangement=wanted, answers=answers)
+
+    return context.run(work, drive=False)
+
+
+def page_path(experiment: str) -> Path:
+    """Return where the page of an experiment is kept: a file in the data folder."""
+    from broker.settings import locate
+
+    data_dir = locate(config=context.STATE.config, overrides=context.STATE.overrides).data_dir
+    return data_dir / "results" / f"{file_name(experiment)}.html"
+
+
+def file_name(experiment: str) -> str:
+    """Return an experiment's name as a file may be called; where that changes it, with a hash of the name."""
+    safe = re.sub(r"[^\w.-]+", "-", experiment)[:80].strip(".-")
+    return safe if safe == experiment else f"{safe}-{sha256(experiment.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_page(report: Report) -> Path:
+    """Write the page of an experiment to its place; return it."""
+    from broker.results import to_page
+
+    path = page_path(report.table.experiment)
+    write_text(path, to_page(report))
+    return path
 
 
 def show_table(table: ResultsTable) -> None:
@@ -87,32 +166,27 @@ def show_table(table: ResultsTable) -> None:
         OUT.console.print(render_table(table, width=OUT.console.width))
 
 
-def _exported(table: ResultsTable, *, csv: bool, markdown: bool, html: bool) -> str | None:
-    from broker.results import to_csv, to_html, to_json, to_markdown
+def _written(report: Report, form: Form) -> str | None:
+    """Return what goes to a file or a pipe; None for the table on a terminal."""
+    from broker.results import to_csv, to_json, to_markdown, to_page
 
-    if csv:
-        return to_csv(table)
-    if markdown:
-        return to_markdown(table)
-    if html:
-        return to_html(table)
-    return to_json(table) + "\n" if OUT.json else None
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip())
+    match form:
+        case Form.CSV:
+            return to_csv(report.table)
+        case Form.MARKDOWN:
+            return to_markdown(report.table)
+        case Form.HTML:
+            return to_page(report)
+        case Form.JSON:
+            return to_json(report.table) + "\n"
+        case Form.TEXT:
+            return None
 
 
 def _plain(table: ResultsTable) -> str:
-    from rich.console import Console
+    from broker.results import as_text
 
-    from broker.results import render_table
-
-    console = Console(width=160, record=True, file=None, quiet=True)
-    with console.capture() as captured:
-        console.quiet = False
-        console.print(render_table(table, width=160))
-    return captured.get()
+    return as_text(table)
 
 
 def _list() -> int:

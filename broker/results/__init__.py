@@ -7,6 +7,7 @@ write it. Importing this package loads neither scipy nor rich.
 from typing import TYPE_CHECKING, Any
 
 from broker.results.arrangement import arrange
+from broker.results.document import to_page
 from broker.results.export import to_csv, to_data, to_json, to_markdown
 from broker.results.page import to_html
 from broker.results.report import FIGURES, Report
@@ -35,6 +36,7 @@ __all__ = [
     "to_html",
     "to_json",
     "to_markdown",
+    "to_page",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -89,16 +89,17 @@ def find_field(table: ResultsTable, name: str) -> Field | None:
     return known.get(_OTHER_NAMES.get(wanted, wanted)) or known.get(spelling(wanted))
 
 
-def unknown_field(table: ResultsTable, name: str, where: str) -> Problem:
+def unknown_field(table: ResultsTable, name: str, where: str, *, among: Sequence[str] = ()) -> Problem:
     """Return the problem of a name that no field has, with the nearest.
 
     Args:
         table: What was asked.
         name: As it was written.
         where: The option.
+        among: What is known there; every field when empty.
     """
-    known = list(fields(table))
-    near = get_close_matches(name.strip().lower(), [*known, *_OTHER_NAMES], n=1)
+    known = list(among or fields(table))
+    near = get_close_matches(name.strip().lower(), [*known, *(() if among else _OTHER_NAMES)], n=1)
     fix = f"did you mean {near[0]}? " if near else ""
     return Problem(where=where, what=f"no column is called {name!r}", fix=f"{fix}There are {', '.join(known)}")
 
