@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.api.table import judged_jobs, read_table
 from broker.jobs.records import EventKind
@@ -151,6 +151,10 @@ def _prompt(index: int, row: Row, found: Mapping[str, Mapping[str, ModelAnswer]]
 def _text(content: object) -> str:
     """Return a message's words; parts that are no text are named."""
     if isinstance(content, list):
-        parts: list[Any] = content
-        return " ".join(str(part.get("text") or f"[{part.get('type')}]") for part in parts if isinstance(part, dict))
+        parts = [part for part in cast("list[Any]", content) if isinstance(part, dict)]
+        return " ".join(_part(cast("dict[str, Any]", part)) for part in parts)
     return "" if content is None else str(content)
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    return str(part.get("text") or f"[{part.get('type')}]")

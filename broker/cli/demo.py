@@ -15,9 +15,10 @@ from broker.cli import context
 from broker.cli.follow import Steps, follow
 from broker.cli.outcome import tell_failures
 from broker.cli.output import OUT
-from broker.cli.results import show_table
+from broker.cli.results import show_table, write_page
 from broker.cli.words import spell_seconds
 from broker.errors import EXIT_INTERRUPTED, BrokerError
+from broker.jobs.blocking import blocking
 
 if TYPE_CHECKING:
     from broker.api import Broker, ExperimentRequest
@@ -85,9 +86,11 @@ def _run(place: Path) -> int:
             plan = await broker.plan(demo_request(place))
             ended = await follow(broker, await broker.start(plan))
         with watch.stage("3. the table"):
-            show_table(await broker.results(plan.experiment.name))
+            report = await broker.report(plan.experiment.name)
+            show_table(report.table)
+            page = await blocking(write_page, report)
         watch.tell()
-        _what_next(place, plan.experiment.name)
+        _what_next(place, plan.experiment.name, page)
         return tell_failures(ended)
 
     try:
@@ -165,10 +168,11 @@ def _new_folder(data_dir: Path) -> Path:
     return place
 
 
-def _what_next(place: Path, experiment: str) -> None:
+def _what_next(place: Path, experiment: str, page: Path) -> None:
     option = f"--data-dir {place}"
     OUT.notes.print(
-        f"\nThe table again:  broker {option} results {experiment}\n"
+        f"\nAs a page, with figures and answers side by side: {page}\n"
+        f"The table again:  broker {option} results {experiment}\n"
         f"Talk to a model:  broker {option} chat JOB   (broker {option} models lists them)\n"
         f"Your own data:    broker submit --provider local --train train.jsonl --split 0.1",
         highlight=False,

@@ -71,6 +71,8 @@ def exit_code(jobs: Sequence[Job]) -> int:
 def _what_next(jobs: Sequence[Job]) -> None:
     tuned = next((job for job in jobs if job.kind is JobKind.TUNE and job.state is State.SUCCEEDED), None)
     for name in dict.fromkeys(job.experiment for job in jobs):
-        OUT.note(f"this table again:  broker results {name}", style="dim")
+        OUT.note(
+            f"this table again:  broker results {name}   (as a page with figures and answers: --html)", style="dim"
+        )
     if tuned is not None:
         OUT.note(f"talk to a model:   broker chat {tuned.id}", style="dim")

@@ -31,7 +31,7 @@ setting. loss: of the tuning jobs. forest: differences on the same prompts with 
 
   broker plot tone --all --output figures/ --format pdf
 
-SVG needs nothing; PNG and PDF need matplotlib: pip install 'finetune-broker[plots]'.
+SVG needs nothing; PNG and PDF need matplotlib: pip install 'finetune-broker\\[plots]'.
 """
 _DRAWN = (".png", ".pdf", ".svg")
 
@@ -142,7 +142,9 @@ def _draw(figure: Any, path: Path, *, width: int, dark: bool) -> None:
 
     palette = DARK if dark else LIGHT
     if path.suffix.lower() not in _DRAWN:
-        raise UserError(f"{path.suffix or 'no ending'} is no format of figures", where=str(path), fix="end it in .png, .svg or .pdf")
+        raise UserError(
+            f"{path.suffix or 'no ending'} is no format of figures", where=str(path), fix="end it in .png, .svg or .pdf"
+        )
     if path.suffix.lower() == ".svg":
         write_text(path, to_svg(figure, width, palette=palette, alone=True) + "\n")
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.errors import MissingExtraError
 from broker.results.figures import axes as limits
@@ -14,10 +14,11 @@ from broker.results.figures.words import bar_words, contrast_words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Plot
-
     from broker.results.figures.svg import Drawn
+
+# matplotlib's own types leave its keyword arguments open, which a strict checker refuses.
+Plot = Any
+Axes = Any
 
 _DPI = 100  # so that `width` is in the pixels of the SVG
 _SHARP = 2  # a PNG has twice as many
@@ -42,12 +43,12 @@ def save(figure: Drawn, path: Path, width: float = 960, *, palette: Palette = LI
         MissingExtraError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure as Plot
+        from matplotlib.figure import Figure
     except ImportError as error:
         fix = "pip install 'finetune-broker[plots]', or ask for .svg, which needs nothing"
         raise MissingExtraError(f"{path.suffix} is drawn by matplotlib, which is not installed", fix=fix) from error
     height = _height(figure)
-    plot = Plot(figsize=(width / _DPI, height), dpi=_DPI, facecolor=palette.surface)
+    plot: Plot = Figure(figsize=(width / _DPI, height), dpi=_DPI, facecolor=palette.surface)
     # Above and beneath the axes there is room for the title, the legend and the note, in inches.
     top, bottom = _TITLE + _LEGEND * _legend_rows(figure), _NOTE
     plot.set_layout_engine("constrained", rect=(0, bottom / height, 1, 1 - (top + bottom) / height))
@@ -162,7 +163,7 @@ def _panel(ax: Axes, figure: Curves, panel: Panel, palette: Palette) -> None:
                 ax.plot([x, x], [dot.low, dot.high], color=style["color"], linewidth=1, alpha=0.7, clip_on=False)
 
 
-def _style(line: Line, figure: Curves, palette: Palette) -> dict[str, object]:
+def _style(line: Line, figure: Curves, palette: Palette) -> dict[str, Any]:
     hues = len(palette.hues)
     return {
         "color": palette.hues[line.hue % hues],
@@ -180,7 +181,7 @@ def _legend(plot: Plot, figure: Curves, lines: list[Line], palette: Palette) -> 
     from matplotlib.lines import Line2D
 
     ordered = sorted(lines, key=lambda line: (line.hue, line.faint))
-    handles = [Line2D([], [], label=line.label, **_style(line, figure, palette)) for line in ordered]  # type: ignore[arg-type]
+    handles = [Line2D([], [], label=line.label, **_style(line, figure, palette)) for line in ordered]
     place = (0.005, 1 - (_TITLE - 0.05) / plot.get_figheight())
     plot.legend(
         handles=handles,

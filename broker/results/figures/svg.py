@@ -188,7 +188,7 @@ def _panel(
     for i, line in enumerate(panel.lines):
         # Lines that lie upon each other are set apart by a little.
         shift = (i - (len(panel.lines) - 1) / 2) * 3 if figure.sizes else 0.0
-        _line(canvas, figure, line, lambda x, shift=shift: along(x) + shift, up)
+        _line(canvas, figure, line, [(along(dot.x) + shift, up(dot.y)) for dot in line.dots], up)
 
 
 def _across(figure: Curves, start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
@@ -201,10 +201,9 @@ def _across(figure: Curves, start: float, end: float) -> tuple[Callable[[float],
 
 
 def _line(
-    canvas: Canvas, figure: Curves, line: Line, along: Callable[[float], float], up: Callable[[float], float]
+    canvas: Canvas, figure: Curves, line: Line, points: Sequence[tuple[float, float]], up: Callable[[float], float]
 ) -> None:
     colour = canvas.hue(line.hue)
-    points = [(along(dot.x), up(dot.y)) for dot in line.dots]
     if len(points) > 1:
         canvas.path(points, line.hue, faint=line.faint)
     for dot, (x, y) in zip(line.dots, points, strict=True):
