@@ -151,8 +151,8 @@ def _prompt(index: int, row: Row, found: Mapping[str, Mapping[str, ModelAnswer]]
 def _text(content: object) -> str:
     """Return a message's words; parts that are no text are named."""
     if isinstance(content, list):
-        parts = [part for part in cast("list[Any]", content) if isinstance(part, dict)]
-        return " ".join(_part(cast("dict[str, Any]", part)) for part in parts)
+        # The data set's own check lets no other parts in.
+        return " ".join(_part(part) for part in cast("list[Mapping[str, Any]]", content))
     return "" if content is None else str(content)
 
 
