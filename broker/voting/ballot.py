@@ -66,24 +66,26 @@ class BallotRow:
         question: What was asked.
         left: The left model's answer.
         right: The right model's answer.
+        mark: Hash of what is judged, so that a vote never counts for answers that nobody saw.
     """
 
     question: Question
     left: str
     right: str
+    mark: str = field(init=False)
 
     @property
     def id(self) -> str:
         """Return the id of the validation row."""
         return self.question.row
 
-    @property
-    def mark(self) -> str:
-        """Return a hash of what is judged, so that a vote never counts for answers that nobody saw."""
+    def __post_init__(self) -> None:
+        """Make the mark."""
         turns = [[turn.role, turn.text] for turn in self.question.turns]
         # In alphabetical order: the same from either side.
         text = json.dumps([turns, *sorted((self.left, self.right))])
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        object.__setattr__(self, "mark", mark)  # frozen for everybody else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

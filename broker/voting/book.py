@@ -19,6 +19,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,8 +30,8 @@ from pydantic import ValidationError
 from broker.errors import StoreError, UserError
 from broker.jobs.codec import dump, load
 from broker.jobs.durable import guarded, make_folder
-from broker.jobs.rowfile import RowFile
 from broker.voting.ballot import CRITERION
+from broker.voting.sharedrows import SharedRows
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -105,9 +106,9 @@ class VoteBook:
             StoreError: The disk refused.
         """
         self.folder = folder
-        self._voters = _Lines(folder / "voters.jsonl")
-        self._votes = _Lines(folder / "votes.jsonl")
-        self._standing: tuple[list[dict[str, Any]], list[Vote]] = ([], [])
+        self._voters = SharedRows(folder / "voters.jsonl")
+        self._votes = SharedRows(folder / "votes.jsonl")
+        self._standing = _Standing(self._votes)
         with self._alone():
             if not self._kept("begun"):
                 begun = {"kind": "begun", "secret": secrets.token_hex(16), "criterion": criterion, "first": first}
@@ -192,11 +193,7 @@ class VoteBook:
         Args:
             voter: Only this one's.
         """
-        rows, (seen, votes) = self._votes.rows(), self._standing
-        if rows is not seen:
-            votes = _standing(rows, self._votes.path)
-            self._standing = rows, votes  # at once, for other threads
-        return [vote for vote in votes if voter is None or vote.voter == voter]
+        return self._standing.votes(voter)
 
     def cast(self, vote: Vote) -> bool:
         """Store a vote durably.
@@ -258,46 +255,41 @@ class VoteBook:
             os.close(descriptor)
 
 
-class _Lines:
-    """A file of rows, read again when it has grown."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._seen: tuple[int, list[dict[str, Any]]] = (-1, [])
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return all rows: the same list as long as nothing was added."""
-        with guarded(self.path, "read the votes"):
-            size = self.path.stat().st_size if self.path.exists() else 0
-        seen, rows = self._seen
-        if size != seen:
-            rows = RowFile(self.path).read()
-            self._seen = size, rows  # at once, for other threads
-        return rows
-
-    def append(self, row: dict[str, Any]) -> None:
-        # Opened for each row: only so is a torn tail of another process seen and cut off.
-        with RowFile(self.path) as file:
-            file.append([row])
-
-
 def _voter(row: dict[str, Any]) -> Voter:
     return Voter(id=str(row["id"]), number=int(row["number"]), name=str(row.get("name", "")))
 
 
-def _standing(rows: list[dict[str, Any]], path: Path) -> list[Vote]:
-    """Return the votes that were not taken back."""
-    standing: dict[str, Vote] = {}
-    try:
-        for row in rows:
+class _Standing:
+    """The votes that stand, by voter; every row of the file is read once."""
+
+    def __init__(self, shared: SharedRows) -> None:
+        self._shared = shared
+        self._reading = threading.Lock()
+        self._read = 0
+        self._by_voter: dict[str, dict[str, Vote]] = {}
+        self._voter_of: dict[str, str] = {}
+
+    def votes(self, voter: str | None) -> list[Vote]:
+        with self._reading:
+            for row in self._shared.rows(self._read):
+                self._take(row)
+                self._read += 1
+            if voter is not None:
+                return list(self._by_voter.get(voter, {}).values())
+            every = (vote for votes in self._by_voter.values() for vote in votes.values())
+            return sorted(every, key=lambda vote: vote.at)
+
+    def _take(self, row: dict[str, Any]) -> None:
+        path = self._shared.path
+        try:
             if row.get("kind") == "undo":
-                standing.pop(row["vote"], None)
-            else:
-                vote = load(Vote, {name: value for name, value in row.items() if name != "kind"})
-                standing[vote.id] = vote
-    except (ValidationError, KeyError) as error:
-        raise StoreError("a row of votes cannot be read", where=str(path), fix=f"move {path} away") from error
-    return list(standing.values())
+                self._by_voter.get(self._voter_of.get(row["vote"], ""), {}).pop(row["vote"], None)
+                return
+            vote = load(Vote, {name: value for name, value in row.items() if name != "kind"})
+        except (ValidationError, KeyError) as error:
+            raise StoreError("a row of votes cannot be read", where=str(path), fix=f"move {path} away") from error
+        self._voter_of[vote.id] = vote.voter
+        self._by_voter.setdefault(vote.voter, {})[vote.id] = vote
 
 
 def _new_token() -> str:

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from broker.voting.ballot import Shown, presented
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from broker.voting.ballot import Ballot
     from broker.voting.book import VoteBook, Voter
 
+# Orders of so many voters are kept.
+_KEPT = 128
 _LONGEST_MS = 24 * 60 * 60 * 1000
 
 
@@ -53,6 +56,7 @@ class Booth:
         self.book = book
         self.helped = helped
         self.first = first
+        self._presented = lru_cache(_KEPT)(partial(presented, ballot, book.secret))
 
     def look(self, voter: Voter, *, heard: bool = True) -> View:
         """Return where a voter stands.
@@ -63,7 +67,7 @@ class Booth:
         """
         votes = self.book.votes(voter.id)
         seen = {(vote.row, vote.mark) for vote in votes}
-        asked = presented(self.ballot, self.book.secret, voter.number)
+        asked = self._presented(voter.number)
         open_ = [shown for shown in asked if (shown.row.id, shown.row.mark) not in seen]
         return View(
             done=len(asked) - len(open_),

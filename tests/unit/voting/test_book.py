@@ -145,3 +145,15 @@ def test_a_file_of_something_else_is_said_to_be_so(book: VoteBook) -> None:
     (book.folder / "votes.jsonl").write_text('{"kind": "vote", "id": 7}\n')
     with pytest.raises(StoreError, match=r"votes\.jsonl"):
         book.votes()
+
+
+def test_what_another_process_mended_is_read_and_written_on(book: VoteBook) -> None:
+    """A damaged line in the middle makes a new process put a mended file in the place of the old one."""
+    choose(booth(book), "ann", "12")
+    path = book.folder / "votes.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\x00\x00\n" + lines[1])
+    choose(booth(VoteBook(book.folder)), "bob", "1")
+    choose(booth(book), "ann", "=")
+    for seen in (book, VoteBook(book.folder)):
+        assert sorted(vote.choice for vote in seen.votes()) == ["1", "1", "2", "tie"]
