@@ -126,7 +126,7 @@ def run(
     try:
         return anyio.run(main)
     except BaseExceptionGroup as group:
-        raise _plain(group) from None
+        raise plain(group) from None
 
 
 def _silent(_text: str, _done: int, _total: int) -> None:
@@ -153,7 +153,7 @@ def _exit_now(_number: int, _frame: object) -> None:
     os._exit(EXIT_INTERRUPTED)
 
 
-def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the one error of a group, or the first of several that are all meant for people, else the group."""
     errors = list(_leaves(group))
     plain = len(errors) == 1 or all(isinstance(error, BrokerError) for error in errors)

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from broker.cli import context
 from broker.cli.output import OUT
-from broker.errors import UserError
+from broker.errors import StoreError, UserError
 from broker.jobs.blocking import blocking
 from broker.server.config import is_loopback
 
@@ -69,16 +70,30 @@ class Hall:
 
         allowed = (urlsplit(base).hostname or "",) if base else ()
         server = build_server(self._booth, VoteConfig(host=host, port=port, allowed_hosts=allowed), started=started)
-        async with anyio.create_task_group() as tasks:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._attend, listening, found, host, base)
+                await server.serve()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise context.plain(group) from None
 
-            async def begin() -> None:
-                await listening.wait()
-                await blocking(self._book_links, host, found[0], base)
-                await self._watch()
+    async def _attend(self, listening: anyio.Event, found: list[str], host: str, base: str | None) -> None:
+        """Give out the links once the server listens, then say how the vote goes."""
+        await listening.wait()
+        await blocking(self._book_links, host, found[0], base)
+        while True:
+            try:
+                self._say(await blocking(self._booth.progress))
+            except StoreError as error:  # voters are told too, and what was stored stays
+                OUT.warn(str(error))
+            await anyio.sleep(_LOOK_S)
 
-            tasks.start_soon(begin)
-            await server.serve()
-            tasks.cancel_scope.cancel()
+    def _say(self, now: dict[str, int]) -> None:
+        """Say when somebody came or is done."""
+        if (now["voters"], now["done"]) != (self._told["voters"], self._told["done"]):
+            self._told = now
+            OUT.note(f"{now['voters']} joined · {now['voting']} voting · {now['done']} done · {now['votes']} votes")
 
     def _book_links(self, host: str, url: str, base: str | None) -> None:
         """Make the links and tell them."""
@@ -107,15 +122,6 @@ class Hall:
                 "links and votes go over the network in the clear: use an SSH tunnel, or a proxy with TLS and --url"
             )
         OUT.note("every vote is stored at once; Ctrl-C ends and counts", style="dim")
-
-    async def _watch(self) -> None:
-        """Say when somebody came or is done."""
-        while True:
-            now = await blocking(self._booth.progress)
-            if (now["voters"], now["done"]) != (self._told["voters"], self._told["done"]):
-                self._told = now
-                OUT.note(f"{now['voters']} joined · {now['voting']} voting · {now['done']} done · {now['votes']} votes")
-            await anyio.sleep(_LOOK_S)
 
 
 def _reachable(host: str, url: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.evaluation.preference import Source
 from broker.evaluation.statistics import ALPHA
 from broker.results import wording
 
@@ -59,13 +58,12 @@ def p_value(p: float) -> str:
 
 
 def _told(result: PreferenceResult) -> list[str]:
-    of = f"{result.wins} of {result.n} prompts won by {result.pair.left_label}, {result.losses} by "
-    won = f"{of}{result.pair.right_label}, {result.ties} tied"
+    pair, asked = result.pair, f", asked “{result.panel.criterion}”" if result.panel else ""
+    won = f"{result.wins} of {result.n} prompts won by {pair.left_label}, {result.losses} by {pair.right_label}"
     rate = f"win rate {share(result.win_rate, result.low, result.high)}, sign test p = {p_value(result.p)}"
-    asked = f", asked “{result.panel.criterion}”" if result.panel else ""
-    head = f"Preference, by {result.by}{asked}: {preference_verdict(result)} ({won}; {rate})."
+    head = f"Preference, by {result.by}{asked}: {preference_verdict(result)} ({won}, {result.ties} tied; {rate})."
     lines = [" ".join([head, *_agreed(result)])]
-    return [*lines, *_panel(result.panel)] if result.panel and result.source is Source.PEOPLE else lines
+    return [*lines, *_panel(result, result.panel)] if result.panel else lines
 
 
 def _agreed(result: PreferenceResult) -> list[str]:
@@ -75,15 +73,21 @@ def _agreed(result: PreferenceResult) -> list[str]:
     return [f"Two judgements of a prompt agree in {share(result.agreement)} of cases{alpha}."]
 
 
-def _panel(panel: Panel) -> list[str]:
-    lines = [
-        f"Votes: {panel.left} for the first, {panel.right} for the second, {panel.ties} ties, {panel.skipped} skipped"
-    ]
-    lines[0] += f"; the first has {_share(panel.share)} of them, over voters and prompts."
+def _panel(result: PreferenceResult, panel: Panel) -> list[str]:
+    left, right = result.pair.left_label, result.pair.right_label
+    votes = f"{panel.left} for {left}, {panel.right} for {right}, {panel.ties} for neither, {panel.skipped} skipped"
+    beyond = "other voters and other prompts" if panel.voters > 1 else "other prompts, but only this voter"
+    lines = [f"Votes: {votes}; {left} has {_share(panel.share)} of them (interval for {beyond})."]
     if panel.easier.value is not None:
         easier = f"the answer that is easier to read (Flesch) won {_share(panel.easier)} of {panel.easier.n} prompts"
-        lines.append(f"Ease: {easier}; Spearman's rho of ease and preference {correlation(panel.ease)}.")
+        lines.append(f"Ease: {easier}; {_together(panel.ease)}.")
     return lines
+
+
+def _together(ease: Estimate) -> str:
+    if ease.value is None:
+        return "whether more ease goes with more preference cannot be said: one of them does not vary"
+    return f"Spearman's rho of ease and preference over {ease.n} prompts {correlation(ease)}"
 
 
 def _share(estimate: Estimate) -> str:

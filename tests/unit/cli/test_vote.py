@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 
 from broker.api import Broker
 from broker.voting import Choice
+from tests.fakes.vote_hall import HallProcess
 
 if TYPE_CHECKING:
     from broker.voting import Booth
@@ -152,3 +155,32 @@ def test_a_model_without_answers(terminal: Terminal) -> None:
     told = terminal.here("vote", row["key"], row["key"])
     assert told.code == 2
     assert "has no answers yet" in told.err
+
+
+def test_a_port_that_somebody_has(done: Terminal) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        told = done.process("vote", *PAIR, "--port", str(port))
+        assert told.code == 2
+        assert f"cannot listen on 127.0.0.1:{port}" in told.err
+        opened(*PAIR).book.keep_port(port)
+        hall = HallProcess(done)
+        assert f":{port}/" not in hall.told["links"][0], "the last port is taken: another one"
+        assert hall.end() == []
+
+
+def test_behind_a_proxy_links_begin_with_its_name(done: Terminal) -> None:
+    hall = HallProcess(done, "--url", "https://vote.example", "--voters", "2")
+    book = opened(*PAIR).book
+    try:
+        one, other = hall.told["links"]
+        assert one != other
+        assert (hall.told["everybody"], len(book.voters())) == (False, 2)
+        path = one.removeprefix("https://vote.example")
+        with httpx.Client(base_url=f"http://127.0.0.1:{book.port}", headers={"host": "vote.example"}) as client:
+            assert client.get(f"{path}/state").json()["total"] == 6
+            assert client.get(f"{path}/state", headers={"host": "other.example"}).status_code == 400
+    finally:
+        hall.end()

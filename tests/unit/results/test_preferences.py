@@ -48,13 +48,29 @@ def test_what_was_found_is_said_in_full() -> None:
     assert "sign test p = 0.002" in verdict
     assert "asked “Which answer do you prefer?”" in verdict
     assert "agree in 83.3 % of cases (Krippendorff's alpha " in verdict
-    assert votes_said.startswith("Votes: 22 for the first, 2 for the second, 0 ties, 0 skipped; the first has 91.7 % [")
-    assert "rho of ease and preference" in ease
+    assert votes_said.startswith(
+        "Votes: 22 for Frida-7B, 2 for Otto-8B, 0 for neither, 0 skipped; Frida-7B has 91.7 % ["
+    )
+    assert "rho of ease and preference over 12 prompts" in ease
 
 
 def test_what_cannot_be_told_apart_is_said_to_be_so() -> None:
     assert preference_verdict(voted({"ann": "lrlrlrlrlrlr"})) == "Frida-7B and Otto-8B cannot be told apart"
     assert preference_verdict(voted({"ann": "rrrrrrrrrrrr"})) == "Otto-8B is preferred to Frida-7B"
+
+
+def test_ease_that_does_not_vary_is_said_to_be_so() -> None:
+    made = ballot(6)
+    result = tally(made, votes(made, {"ann": "llllll"}), score=lambda text: 90.0 if text.startswith("warm") else 30.0)
+    assert "won 100.0 % [" in preference_notes([result])[-1]
+    assert "cannot be said: one of them does not vary" in preference_notes([result])[-1]
+
+
+def test_in_a_terminal_it_stands_above_the_notes_once(lab: Lab) -> None:
+    lab.evaluate({"length": [9.0] * 40}, label="plain")
+    text = as_text(build_table(lab.experiment, lab.jobs, lab.results, preferences=[voted(CLEAR)]), width=400)
+    assert text.count("Preference, by 2 voters") == 1
+    assert text.index("Preference, by") < text.index("Numbers in brackets")
 
 
 def test_a_judge_has_no_panel() -> None:
