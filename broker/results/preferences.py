@@ -8,7 +8,9 @@ from broker.evaluation.statistics import ALPHA
 from broker.results import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rich.text import Text
 
     from broker.evaluation.panel import Estimate, Panel
     from broker.evaluation.preference import PreferenceResult
@@ -17,6 +19,21 @@ if TYPE_CHECKING:
 def preference_notes(results: Iterable[PreferenceResult]) -> list[str]:
     """Return what was found, a few sentences for each result."""
     return [line for result in results if result.n for line in _told(result)]
+
+
+def preference_texts(results: Sequence[PreferenceResult], say: Callable[[str], str]) -> list[Text]:
+    """Return the notes as a terminal shows them: who is preferred stands out.
+
+    Args:
+        results: What was found.
+        say: Puts text into the signs that the terminal knows.
+    """
+    from rich.text import Text
+
+    texts = [Text(say(line)) for line in preference_notes(results)]
+    for text in texts:
+        text.highlight_words([say(preference_verdict(result)) for result in results], "bold")
+    return texts
 
 
 def preference_warnings(results: Iterable[PreferenceResult]) -> list[str]:

@@ -25,13 +25,11 @@ from rich.text import Text
 
 from broker.results import wording
 from broker.results.fields import usual
-from broker.results.preferences import preference_notes, preference_verdict
+from broker.results.preferences import preference_notes, preference_texts
 from broker.results.values import Cell, Column, ResultRow, ResultsTable
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, JustifyMethod, RenderResult
-
-    from broker.evaluation.preference import PreferenceResult
 
 # What is simply left out where there is no room comes first: `--json`, `--csv` and the page have it.
 _LEFT_OUT = ("evaluation_cost", "training_cost", "tokens/s", "evaluation")
@@ -119,7 +117,7 @@ class TableView:
             yield Text("no jobs yet")
             return
         told = preference_notes(self._table.preferences)
-        yield from (_preference(line, self._table.preferences, say) for line in told)
+        yield from preference_texts(self._table.preferences, say)
         for line in self._table.warnings:
             yield Text(say(f"! {line}"), style="yellow")
         for line in self._table.notes:
@@ -148,13 +146,6 @@ def as_text(table: ResultsTable, width: int = _TEXT_WIDTH) -> str:
     console = Console(file=file, width=width, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(render_table(table, width))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-
-
-def _preference(line: str, results: Sequence[PreferenceResult], say: Say) -> Text:
-    """Draw a sentence about a preference; who is preferred stands out."""
-    text = Text(say(line))
-    text.highlight_words([say(preference_verdict(result)) for result in results], "bold")
-    return text
 
 
 def _fitting(table: ResultsTable, width: int, say: Say) -> _Layout | None:
