@@ -1,4 +1,4 @@
-"""The verbs about data before it trains: mix it, ask how familiar a model is with it."""
+"""The verbs about data before it trains: mix it, ask how familiar a model is with it, look at it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from broker.api.models import find_model
-from broker.api.offline import SANDBOX
+from broker.api.offline import SANDBOX, SANDBOX_ENCODER
 from broker.api.opened import Opened
 from broker.errors import SpecError, UnknownNameError, UserError
 from broker.jobs.blocking import blocking
 from broker.jobs.spec import ModelRef
 from broker.providers.registry import scorer
 from broker.sandbox import model_dir
+from broker.synthesis.outputs import read_output
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from broker.evaluation.familiarity import Familiarity, Response
     from broker.jobs.datasets import Mix
+    from broker.jobs.rows import Dataset
+    from broker.synthesis.report import Alike, DataReport
 
     Scorer = Callable[..., Awaitable[tuple[list[tuple[float, float]], int]]]
+
+# Prompts sent to the encoder at once; their vectors come back as JSON.
+_EMBEDDED_AT_ONCE = 512
 
 
 class Curating(Opened):
@@ -104,6 +110,73 @@ class Curating(Opened):
             await self.offline.build(encoder=False)
         responses = await to_thread.run_sync(self._responses, [str(source) for source in sources])
         return await self._scored(found, score, responses, batch_size, max_length)
+
+    async def data_report(
+        self,
+        sources: Sequence[str | Path],
+        *,
+        encoder: str | None = None,
+        samples: int = 6,
+        seed: int = 0,
+    ) -> list[DataReport]:
+        """Look at data files, or at the folders that syntheses wrote: counts, lengths, reading ease, variety, lineage.
+
+        Args:
+            sources: Files, `hf:NAME[:split]`, or folders with `rows.jsonl`.
+            encoder: Sentence encoder (`sandbox-encoder`, a folder, a hub id) that looks for near-duplicates too.
+            samples: How many rows to draw from each.
+            seed: Of the draw.
+
+        Returns:
+            One report for each source; `broker.synthesis.page.to_page` makes a page of them.
+
+        Raises:
+            DataError: Bad rows.
+            UserError: A folder holds no rows.
+        """
+        from broker.synthesis.inspection import build_report
+
+        found: list[DataReport] = []
+        for source in map(str, sources):
+            read = await to_thread.run_sync(partial(read_output, source, token=self._hub_token))
+            alike = [await self._alike(read.dataset, encoder)] if encoder and read.dataset.rows else []
+            look = partial(
+                build_report,
+                read.name,
+                read.dataset,
+                rejected=read.rejected,
+                manifest=read.manifest,
+                alike=alike,
+                samples=samples,
+                seed=seed,
+                remarks=read.remarks,
+            )
+            self._report(f"looking at {source}", len(found), len(sources))
+            found.append(await to_thread.run_sync(look))
+        self._report(f"looking at {sources[-1]}", len(sources), len(sources))
+        return found
+
+    async def _alike(self, dataset: Dataset, encoder: str) -> Alike:
+        """Find prompts that mean nearly the same, by an encoder."""
+        from broker.jobs.datasets.overlaps import prompt_text
+        from broker.synthesis.dedupe import THRESHOLD, Dedupe
+        from broker.synthesis.inspection import alike_of
+
+        folder = str(await self.offline.build(encoder=True)) if encoder == SANDBOX_ENCODER else encoder
+        texts = {row.line: prompt_text(row) for row in dataset.rows}
+        dedupe = Dedupe()
+        found: list[tuple[int, int, float]] = []
+        for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
+            lines = list(texts)[start : start + _EMBEDDED_AT_ONCE]
+            reply = await self.workers.call("embed", {"model": folder, "texts": [texts[line] for line in lines]})
+            verdicts = await to_thread.run_sync(dedupe.admit, reply["vectors"], [str(line) for line in lines])
+            found += [
+                (int(one.id), int(one.nearest), round(one.cosine, 4))
+                for one in verdicts
+                if not one.accepted and one.nearest is not None and one.cosine is not None
+            ]
+            self._report("embedding the prompts", start + len(lines), len(texts))
+        return alike_of(f"cosine of {encoder} above {THRESHOLD:g}, with an earlier prompt that was kept", found, texts)
 
     async def _weighed(self, model: ModelRef, precision: str | None, adapter: str | Path | None) -> ModelRef:
         """Return the model in its precision and with its adapter, once nothing stands against it."""

@@ -70,9 +70,15 @@ def ask(text: str, rng: Random) -> tuple[str, str]:
     """
     found = list(_questions(text))
     if not found:
-        return "What does the text say?", sentence_case(text.strip()) or "The text is empty."
+        return _about_all(text, rng), sentence_case(text.strip()) or "The text is empty."
     chosen = rng.choices(found, [one.weight for one in found])[0]
     return chosen.question, _formal(chosen.sentence, text, rng)
+
+
+def _about_all(text: str, rng: Random) -> str:
+    """Return a question on a text of which no sentence can be turned round."""
+    about = subjects(text, 2)
+    return rng.choice(_WIDE).format(a=about[0], b=about[1]) if len(about) == 2 else "What does the text say?"
 
 
 def _questions(text: str) -> Iterator[_Asked]:
