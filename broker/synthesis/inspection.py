@@ -183,7 +183,9 @@ def _run(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     found: list[tuple[str, str]] = []
     for key, label, form in _RUN:
         value = manifest.get(key)
-        if isinstance(value, str) or (isinstance(value, int | float) and "," in form):
+        if isinstance(value, str):
+            found.append((label, value))
+        elif isinstance(value, int | float):
             found.append((label, form.format(value)))
     return tuple(found)
 

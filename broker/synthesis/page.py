@@ -204,8 +204,8 @@ def _lineage(found: Lineage) -> str:
     for name, hashes in found.prompts.items():
         told = ", ".join(f"<code>{escape(value)}</code> ({count:,})" for value, count in hashes)
         rows.append((f"prompt {escape(name)}", told))
-    for name, counts in found.attempts.items():
-        told = ", ".join(f"{count:,} × {attempts}" for attempts, count in counts)
+    for name, taken in found.attempts.items():
+        told = ", ".join(f"{count:,} × {attempts}" for attempts, count in taken)
         rows.append((f"attempts of {escape(name)}", f"rows × attempts: {told}"))
     if found.rows:
         tokens = f"{found.input_tokens:,} in, {found.output_tokens:,} out"

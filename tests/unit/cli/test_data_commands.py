@@ -133,3 +133,37 @@ class TestFamiliarity:
         assert told.code == 2
         assert "only models of this machine can" in told.error["message"]
         assert "--model sandbox" in told.error["fix"]
+
+
+class TestReport:
+    def test_a_file_in_the_terminal_and_as_a_page(self, files: Terminal, tmp_path: Path) -> None:
+        told = files.here("data", "report", "real.jsonl", "--html", "page.html")
+        assert told.code == 0
+        assert "30 chat rows" in told.out
+        assert "Reading ease of the answers" in told.out
+        assert "wrote page.html" in told.err
+        assert "<!doctype html>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+        again = files.here("data", "report", "real.jsonl", "--html", "page.html")
+        assert again.code == 2
+        assert "--force" in again.err
+
+    def test_for_programs(self, files: Terminal) -> None:
+        told = files.here("data", "report", "real.jsonl", "made.jsonl", "--samples", "2", "--json")
+        assert told.err == ""
+        assert [(one["name"], one["rows"], len(one["samples"])) for one in told.data] == [
+            ("real.jsonl", 30, 2),
+            ("made.jsonl", 20, 2),
+        ]
+
+    def test_a_folder_without_rows(self, files: Terminal, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        told = files.here("data", "report", "empty")
+        assert told.code == 2
+        assert "the --output folder of a synthesis" in told.err
+
+
+@pytest.mark.parametrize("command", ["mix", "familiarity", "report"])
+def test_help_has_examples(terminal: Terminal, command: str) -> None:
+    told = terminal.here("data", command, "--help")
+    assert told.code == 0
+    assert f"broker data {command}" in told.out
