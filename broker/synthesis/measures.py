@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from collections import Counter
@@ -129,11 +130,12 @@ def diversity(texts: Sequence[str]) -> Diversity:
     sets = [{tuple(words[at : at + REPEATED]) for at in range(len(words) - REPEATED + 1)} for words in split]
     spread = Counter(gram for grams in sets for gram in grams)
     shares = [sum(spread[gram] > 1 for gram in grams) / len(grams) for grams in sets if grams]
-    common = sorted(spread.items(), key=lambda item: (-item[1], item[0]))[:_COMMON]
+    shared = ((gram, count) for gram, count in spread.items() if count > 1)
+    common = heapq.nsmallest(_COMMON, shared, key=lambda item: (-item[1], item[0]))
     return Diversity(
         distinct=(_distinct(split, 1), _distinct(split, 2), _distinct(split, 3)),
         repeated=sum(shares) / len(shares) if shares else None,
-        common=tuple((" ".join(gram), count) for gram, count in common if count > 1),
+        common=tuple((" ".join(gram), count) for gram, count in common),
         texts=len(texts),
     )
 
