@@ -66,6 +66,7 @@ class Seat:
         return "2" if first.startswith("The aforementioned") else "1"
 
 
+@pytest.mark.slow
 def test_a_whole_vote_by_keyboard_and_its_place_in_the_table(terminal: Terminal, browser: Browser) -> None:
     hall = HallProcess(terminal)
     (link,) = hall.told["links"]
@@ -112,6 +113,7 @@ def test_a_whole_vote_by_keyboard_and_its_place_in_the_table(terminal: Terminal,
     assert "Preference, by 2 voters" in " ".join(terminal.process("results", "tone").out.split())
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_no_vote(terminal: Terminal, browser: Browser) -> None:
     hall = HallProcess(terminal, "--voters", "1")
     (link,) = hall.told["links"]

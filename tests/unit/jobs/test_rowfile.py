@@ -32,6 +32,21 @@ def test_rows_come_back(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_reading_on_gives_each_row_once_and_leaves_a_torn_one_for_later(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    file = RowFile(path)
+    assert file.read_on(0) == ([], 0)
+    whole = b'{"a":1}\n{"a":2}\n{"a":3}\n'
+    found: list[dict[str, int]] = []
+    place = 0
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        rows, place = file.read_on(place)
+        found += rows
+    assert found == [{"a": 1}, {"a": 2}, {"a": 3}]
+    assert place == len(whole)
+
+
 def test_a_file_cut_at_any_byte_loses_only_the_torn_row(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jsonl"
     RowFile(whole).append(ROWS)
