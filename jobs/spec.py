@@ -106,6 +106,61 @@ class PromptPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rubric:
+    """What a judge looks for in an answer, and on which scale.
+
+    Attributes:
+        name: One word; the key of the judge's reply, and the metric `judge:NAME`.
+        description: What is judged, in a sentence or two, for the judge.
+        low: Lowest score.
+        high: Highest score.
+        anchors: What some scores mean: (score, meaning), lowest first.
+        needs_expected: The judge sees the expected answer too; rows without one are not judged.
+        lower_is_better: The lowest score is the best one.
+        prompt: Replaces the sentences that introduce the task; the broker's own when empty.
+        source: Where the rubric is from.
+    """
+
+    name: str
+    description: str
+    low: float = 0.0
+    high: float = 10.0
+    anchors: tuple[tuple[float, str], ...] = ()
+    needs_expected: bool = False
+    lower_is_better: bool = False
+    prompt: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSpec:
+    """The model that judges answers.
+
+    Attributes:
+        provider: The account that asks it.
+        model: The provider's name for it, pinned to a snapshot where there are some.
+        samples: Judgements of each answer.
+        temperature: Of its replies; above 0, so that several samples are several opinions.
+        max_tokens: Most tokens of a reply.
+        seed: Of the first sample; the others count up from it.
+        rubrics: Those that do not come with the broker.
+    """
+
+    provider: str
+    model: str
+    samples: int = 3
+    temperature: float = 1.0
+    max_tokens: int = 512
+    seed: int = 0
+    rubrics: tuple[Rubric, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return `provider:model`."""
+        return f"{self.provider}:{self.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TuneSpec:
     """A tuning job, as asked for.
 
@@ -145,6 +200,7 @@ class EvaluateSpec:
         decoding: How answers are drawn.
         metrics: Names of the metrics to compute.
         encoder: The sentence encoder of the similarity metric (hub id, folder, or `sandbox-encoder`).
+        judge: The model that judges the answers, for metrics that need one.
     """
 
     provider: str
@@ -155,6 +211,7 @@ class EvaluateSpec:
     decoding: Decoding = field(default_factory=Decoding)
     metrics: tuple[str, ...] = ()
     encoder: str | None = None
+    judge: JudgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,3 +72,12 @@ class Completer(Protocol):
 
     async def aclose(self) -> None:
         """Release what was opened for this model."""
+
+
+@runtime_checkable
+class OnThisMachine(Protocol):
+    """A completer whose model the worker processes can load, so that it can be measured and not only asked."""
+
+    async def loaded(self) -> dict[str, Any]:
+        """Return `model`, `adapter` and `precision` as the ops of the workers take them."""
+        ...

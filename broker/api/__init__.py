@@ -4,13 +4,14 @@ from broker.api.blocking import BlockingBroker, BlockingJob
 from broker.api.client import Broker
 from broker.api.planning import Plan, PlannedJob
 from broker.api.recipe import Recipe, load_recipe
-from broker.api.request import ExperimentRequest, MixRequest, ModelRequest, TuneRequest
+from broker.api.request import ExperimentRequest, JudgeRequest, MixRequest, ModelRequest, TuneRequest
 
 __all__ = [
     "BlockingBroker",
     "BlockingJob",
     "Broker",
     "ExperimentRequest",
+    "JudgeRequest",
     "MixRequest",
     "ModelRequest",
     "Plan",

@@ -9,9 +9,10 @@ from broker.api.asking import Asking
 from broker.api.comparing import Comparing
 from broker.api.curating import Curating
 from broker.api.evaluating import Evaluating
+from broker.api.judges import named_judge
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
-from broker.api.request import ExperimentRequest, one_job
+from broker.api.request import ExperimentRequest, JudgeRequest, one_job
 from broker.api.voting import Voting
 from broker.api.watching import Following
 from broker.jobs.blocking import blocking
@@ -90,6 +91,7 @@ class Broker(Following, Voting, Reading, Asking, Evaluating, Comparing, Curating
         metadata: Mapping[str, str] | None = None,
         metrics: Sequence[str] | None = None,
         encoder: str | None = None,
+        judge: JudgeRequest | str | None = None,
         decoding: Decoding | None = None,
         split: float | None = None,
         budget_usd: float | None = None,
@@ -110,6 +112,7 @@ class Broker(Following, Voting, Reading, Asking, Evaluating, Comparing, Curating
             metadata: Your own key/value pairs.
             metrics: Names of metrics.
             encoder: Sentence encoder of the similarity metric.
+            judge: The model that judges answers, for metrics such as `judge:empathy`: `PROVIDER:MODEL`.
             decoding: How answers are drawn.
             split: Share of the training rows to hold out for validation.
             budget_usd: Most that the experiment may reserve and spend.
@@ -124,9 +127,10 @@ class Broker(Following, Voting, Reading, Asking, Evaluating, Comparing, Curating
         """
         tuning = {"model": model, "method": Method(method), "seed": seed, "suffix": suffix, "parameters": parameters}
         judging = {"metrics": metrics and tuple(metrics), "encoder": encoder, "decoding": decoding, "split": split}
+        judged = {"judge": named_judge(judge) if isinstance(judge, str) else judge}
         where = {"experiment": experiment, "budget_usd": budget_usd, "again": again, "metadata": metadata or {}}
         rows = {"train": train and str(train), "validation": validation and str(validation)}
-        asked: dict[str, Any] = {**tuning, **judging, **where, **rows}
+        asked: dict[str, Any] = {**tuning, **judging, **judged, **where, **rows}
         return (await self.start(await self.plan(one_job(self.settings, provider=provider, **asked))))[0]
 
     async def evaluate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from broker.api.judges import named_judge
 from broker.api.modelnames import ModelNames
 from broker.api.opened import Opened
 from broker.api.request import ExperimentRequest
@@ -15,7 +16,7 @@ from broker.jobs.spec import Decoding, PromptPolicy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from broker.api.request import ModelRequest
+    from broker.api.request import JudgeRequest, ModelRequest
 
 
 class Evaluating(Opened):
@@ -32,6 +33,7 @@ class Evaluating(Opened):
         experiment: str | None = None,
         metrics: Sequence[str] | None = None,
         encoder: str | None = None,
+        judge: JudgeRequest | str | None = None,
         decoding: Decoding | None = None,
         budget_usd: float | None = None,
         batch: bool = False,
@@ -48,6 +50,7 @@ class Evaluating(Opened):
             experiment: Name of the experiment; made from the validation set when None.
             metrics: Names of metrics.
             encoder: Sentence encoder of the similarity metric.
+            judge: The model that judges answers, for metrics such as `judge:empathy`: `PROVIDER:MODEL`.
             decoding: How answers are drawn.
             budget_usd: Most that the experiment may reserve and spend.
             batch: Ask by the Batch API where there is one.
@@ -73,6 +76,7 @@ class Evaluating(Opened):
             metrics=tuple(metrics) if metrics is not None else self.settings.defaults.metrics,
             decoding=decoding or Decoding(),
             encoder=encoder,
+            judge=named_judge(judge) if isinstance(judge, str) else judge,
             budget_usd=budget_usd,
             batch=batch,
             allow_overlap=allow_overlap,

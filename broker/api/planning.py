@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from broker.api.judges import estimate_judge, judging
 from broker.api.sources import Sources
 from broker.errors import BudgetError, DataError, Problem, SpecError
-from broker.evaluation import DEFAULT_METRICS, check_metrics
+from broker.evaluation import DEFAULT_METRICS
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
 from broker.jobs.records import Experiment, Handle, Job, NewJob
-from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, PromptPolicy, TuneSpec
+from broker.jobs.spec import DatasetRef, EvaluateSpec, JudgeSpec, ModelRef, PromptPolicy, TuneSpec
 from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate, Provider
 from broker.settings import BATCH, WITH_BATCHES
@@ -208,7 +209,7 @@ class Planner:
         trained: Sequence[tuple[str, TuneSpec]],
         draft: _Draft,
     ) -> None:
-        check_metrics(request.metrics or ())
+        metrics, judge = self._metrics(request, draft)
         known = await self._known_evaluations(experiment.name)
         wanted: list[tuple[EvaluateSpec, str]] = []
         for asked in request.models:
@@ -220,11 +221,20 @@ class Planner:
         for job_id, spec in trained:
             tuned = self._evaluation(request, validation, provider=spec.provider, tune_job=job_id)
             wanted.append((tuned, labels.get(job_id, "")))
-        for evaluation, label in _distinct(wanted):
+        measured = [(replace(spec, metrics=metrics, judge=judge), label) for spec, label in wanted]
+        for evaluation, label in _distinct(measured):
             if evaluation in known:
                 draft.reused.append(known[evaluation])
             else:
                 await self._plan_evaluation(evaluation, label, validation, draft)
+
+    def _metrics(self, request: ExperimentRequest, draft: _Draft) -> tuple[tuple[str, ...], JudgeSpec | None]:
+        """Return the metrics by their lasting names, and the judge if they need one."""
+        named = (request.metrics, self._settings.defaults.metrics, DEFAULT_METRICS)
+        names = next(names for names in named if names is not None)
+        metrics, judge, problems = judging(names, request.judge, self._settings, self._accounts)
+        draft.problems += problems
+        return metrics, judge
 
     async def _known_evaluations(self, experiment: str) -> Mapping[EvaluateSpec, Job]:
         jobs = await blocking(self._store.jobs, experiment=experiment, kinds=[JobKind.EVALUATE])
@@ -272,7 +282,6 @@ class Planner:
         tune_job: str | None = None,
         policy: PromptPolicy | None = None,
     ) -> EvaluateSpec:
-        named = (request.metrics, self._settings.defaults.metrics, DEFAULT_METRICS)
         return EvaluateSpec(
             provider=self._asking(provider) if request.batch else provider,
             validation=validation,
@@ -280,7 +289,6 @@ class Planner:
             tune_job=tune_job,
             policy=policy or request.policy,
             decoding=request.decoding,
-            metrics=next(names for names in named if names is not None),
             encoder=request.encoder or self._settings.defaults.encoder,
         )
 
@@ -294,7 +302,13 @@ class Planner:
             draft.problems += provider.check_model(spec.model)
         named = spec.model or ModelRef(provider=spec.provider, name=await self._tuned_base(spec, draft))
         answer_tokens = validation.rows * min(_ANSWER_TOKENS, spec.decoding.max_tokens)
-        estimate = provider.estimate_answers(named, validation.tokens, answer_tokens)
+        answers = provider.estimate_answers(named, validation.tokens, answer_tokens)
+        judged, judge_paid = estimate_judge(spec, answer_tokens, self._accounts)
+        estimate = Estimate(
+            low_usd=answers.low_usd + judged.low_usd,
+            high_usd=answers.high_usd + judged.high_usd,
+            basis=(*answers.basis, *judged.basis),
+        )
         depends = () if spec.tune_job is None else (spec.tune_job,)
         job = NewJob(
             id=new_job_id(JobKind.EVALUATE),
@@ -303,7 +317,7 @@ class Planner:
             depends_on=depends,
             reserved_usd=estimate.high_usd,
         )
-        paid = provider.capabilities.paid and estimate.high_usd > 0
+        paid = judge_paid or (provider.capabilities.paid and answers.high_usd > 0)
         draft.jobs.append(PlannedJob(job=job, kind=JobKind.EVALUATE, estimate=estimate, paid=paid))
 
     async def _tuned_base(self, spec: EvaluateSpec, draft: _Draft) -> str:

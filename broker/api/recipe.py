@@ -11,6 +11,11 @@ budget_usd = 20.0
 [decoding]
 max_tokens = 256
 
+[judge]                            # for metrics such as judge:empathy or judge:FILE.toml
+provider = "openai"
+model = "gpt-4.1-mini"
+samples = 3
+
 [[policies]]                       # system messages that a base may be asked under, by name
 name = "verbose"
 system = "You are a helpful assistant. …"
@@ -46,7 +51,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from broker.api.request import ExperimentRequest, MixRequest, ModelRequest, TuneRequest
+from broker.api.judges import rooted_metric
+from broker.api.request import ExperimentRequest, JudgeRequest, MixRequest, ModelRequest, TuneRequest
 from broker.api.sources import MIX
 from broker.errors import Problem, SpecError
 from broker.evaluation.policies import named_policies
@@ -137,6 +143,15 @@ class RecipeDecoding(_Strict):
     seed: int = 0
 
 
+class RecipeJudge(_Strict):
+    """The model that judges answers."""
+
+    provider: str
+    model: str | None = None
+    samples: int | None = Field(default=None, ge=1, le=100)
+    temperature: float | None = Field(default=None, ge=0)
+
+
 class Recipe(_Strict):
     """An experiment, as written in a file.
 
@@ -147,6 +162,7 @@ class Recipe(_Strict):
         split: Share of the training rows to hold out, when there is no validation file.
         metrics: Names of metrics.
         encoder: Sentence encoder of the similarity metric.
+        judge: The model that judges answers, for metrics such as `judge:empathy`.
         budget_usd: Most that may be reserved and spent.
         bases: Ask the base of every tuned model too.
         policy: Name of the system message that tuned models get.
@@ -166,6 +182,7 @@ class Recipe(_Strict):
     split: float | None = Field(default=None, gt=0, lt=1)
     metrics: tuple[str, ...] | None = None
     encoder: str | None = None
+    judge: RecipeJudge | None = None
     budget_usd: float | None = Field(default=None, ge=0)
     bases: bool = True
     policy: str = "as-is"
@@ -208,9 +225,10 @@ class Recipe(_Strict):
             mixes=tuple(self._mix(mix) for mix in self.mixes),
             bases=self.bases,
             policy=policies[self.policy],
-            metrics=self.metrics,
+            metrics=self.metrics and tuple(rooted_metric(name, self.folder) for name in self.metrics),
             decoding=Decoding(**self.decoding.model_dump()),
             encoder=self.encoder,
+            judge=JudgeRequest(**self.judge.model_dump()) if self.judge else None,
             budget_usd=self.budget_usd,
             allow_overlap=self.allow_overlap,
             again=again,

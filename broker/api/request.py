@@ -89,6 +89,23 @@ class MixRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeRequest:
+    """The model that judges answers.
+
+    Attributes:
+        provider: The account that asks it; the settings' judge when None.
+        model: The model; the account's default when None.
+        samples: Judgements of each answer; the settings' number, or 3, when None.
+        temperature: Of its replies; the settings' figure, or 1, when None.
+    """
+
+    provider: str | None = None
+    model: str | None = None
+    samples: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentRequest:
     """Jobs and models, one validation set, metrics.
 
@@ -107,6 +124,7 @@ class ExperimentRequest:
         metrics: Names of metrics; the evaluation's defaults when None.
         decoding: How answers are drawn.
         encoder: Sentence encoder of the similarity metric.
+        judge: The model that judges answers, for metrics such as `judge:empathy`; the settings' when None.
         budget_usd: Most that may be reserved and spent.
         batch: Ask remote models by their Batch API, where they have one: half the price, within a day.
         allow_overlap: Go on when validation prompts are in the training rows; the table says so.
@@ -126,6 +144,7 @@ class ExperimentRequest:
     metrics: tuple[str, ...] | None = None
     decoding: Decoding = field(default_factory=Decoding)
     encoder: str | None = None
+    judge: JudgeRequest | None = None
     budget_usd: float | None = None
     batch: bool = False
     allow_overlap: bool = False
@@ -144,6 +163,7 @@ def one_job(
     experiment: str | None = None,
     metrics: tuple[str, ...] | None = None,
     encoder: str | None = None,
+    judge: JudgeRequest | None = None,
     decoding: Decoding | None = None,
     budget_usd: float | None = None,
     batch: bool = False,
@@ -163,6 +183,7 @@ def one_job(
         experiment: Name of the experiment.
         metrics: Names of metrics.
         encoder: Sentence encoder of the similarity metric.
+        judge: The model that judges answers.
         decoding: How answers are drawn.
         budget_usd: Most that may be reserved and spent.
         batch: Ask by the Batch API where there is one.
@@ -187,6 +208,7 @@ def one_job(
         metrics=metrics if metrics is not None else defaults.metrics,
         decoding=decoding or Decoding(),
         encoder=encoder,
+        judge=judge,
         budget_usd=budget_usd,
         batch=batch,
         again=again,

@@ -30,6 +30,8 @@ EVAL_HELP = """Judge models that are there already: tuned elsewhere, served anyw
 
   broker eval --validation val.jsonl --model sandbox --policy paper-concise --policy paper-verbose
 
+  broker eval --validation val.jsonl --model sandbox --metric judge:empathy --judge openai:gpt-4.1-mini
+
   broker eval --validation val.jsonl --model tune-k3f9 --policy brief="Answer in one sentence."
 
 A model is ACCOUNT:NAME, http://HOST/v1#NAME, a folder (a model or a PEFT adapter), sandbox, or a job's id.
@@ -54,8 +56,10 @@ def evaluate(
     ] = None,
     precision: Annotated[str | None, typer.Option(help="bf16, fp32, int8 or nf4 (local).")] = None,
     base: Annotated[str | None, typer.Option(help="Base of an adapter that does not name one that is here.")] = None,
-    metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, similarity, length, …")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, judge:empathy, …")] = None,
     encoder: Annotated[str | None, typer.Option(help="Sentence encoder of the similarity metric.")] = None,
+    judge: Annotated[str | None, typer.Option(help="PROVIDER:MODEL that judges, for judge:empathy.")] = None,
+    judge_samples: Annotated[int | None, typer.Option(help="Judgements of each answer; 3.", min=1, max=100)] = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.0,
     batch: Annotated[bool, typer.Option("--batch", help="Ask by the Batch API: half the price (openai).")] = False,
@@ -76,6 +80,7 @@ _AS_GIVEN = ("experiment", "precision", "base", "encoder", "batch", "allow_overl
 
 async def _request(given: Mapping[str, Any], policies: Sequence[PromptPolicy], broker: Broker) -> ExperimentRequest:
     """Make the request of the options as they were given."""
+    from broker.api.judges import named_judge
     from broker.jobs.spec import Decoding
 
     return await broker.judgement(
@@ -83,6 +88,7 @@ async def _request(given: Mapping[str, Any], policies: Sequence[PromptPolicy], b
         given["validation"],
         policies=policies,
         metrics=given["metric"] or None,
+        judge=named_judge(given["judge"], given["judge_samples"]),
         decoding=Decoding(max_tokens=given["max_tokens"], temperature=given["temperature"]),
         budget_usd=given["budget"],
         **{name: given[name] for name in _AS_GIVEN},

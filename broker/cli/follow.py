@@ -187,6 +187,8 @@ class _Lines:
 def progress_words(data: Mapping[str, Any]) -> tuple[int, int, str]:
     """Return (done, total, words) of a progress event."""
     if "rows" in data:
+        if "to_judge" in data:
+            return int(data["judged"]), int(data["to_judge"]), "judgements"
         failed = f"{data['failed']} failed" if data.get("failed") else ""
         return int(data["rows"]), int(data.get("total_rows") or 0), f"answers {failed}".rstrip()
     words = [f"{name} {data[key]:.3g}" for key, name in _SHOWN.items() if isinstance(data.get(key), int | float)]

@@ -93,8 +93,10 @@ def submit(
     ] = None,
     label: Annotated[str, typer.Option(help="What the table calls the model.")] = "",
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
-    metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, similarity, length, …")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, judge:empathy, …")] = None,
     encoder: Annotated[str | None, typer.Option(help="Sentence encoder of the similarity metric.")] = None,
+    judge: Annotated[str | None, typer.Option(help="PROVIDER:MODEL that judges, for judge:empathy.")] = None,
+    judge_samples: Annotated[int | None, typer.Option(help="Judgements of each answer; 3.", min=1, max=100)] = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.0,
     split: Annotated[float | None, typer.Option(help="Share of the rows to hold out for validation.")] = None,
@@ -124,6 +126,7 @@ _AS_GIVEN = (
 
 def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest:
     """Make the request of the options as they were given."""
+    from broker.api.judges import named_judge
     from broker.api.request import one_job
     from broker.jobs.spec import Decoding
 
@@ -141,6 +144,7 @@ def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest:
         metadata={key: str(value) for key, value in parse_settings(given["metadata"] or [], "--metadata").items()},
         metrics=tuple(given["metric"]) if given["metric"] else None,
         decoding=Decoding(max_tokens=given["max_tokens"], temperature=given["temperature"]),
+        judge=named_judge(given["judge"], given["judge_samples"]),
         budget_usd=given["budget"],
         **{name: given[name] for name in _AS_GIVEN},
     )

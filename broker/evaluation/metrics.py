@@ -3,7 +3,8 @@
 A metric is a small object: it gets the answered rows and gives one number per row, or None where there is none to
 give. Four ways to name one, in recipes and with `--metric`:
 
-- a built-in (`BUILT_IN`), some with an argument: `conversational:70` counts Flesch scores of 70 and more;
+- a built-in (`BUILT_IN`), some with an argument: `conversational:70` counts Flesch scores of 70 and more,
+  `judge:empathy` has a model judge each answer;
 - one registered in this process with the `metric` decorator;
 - an entry point of the group `broker.metrics`: a `Metric`, or a factory `(MetricContext, argument) -> Metric`;
 - `module:attribute`, the same kind of object.
@@ -12,16 +13,20 @@ give. Four ways to name one, in recipes and with `--metric`:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from anyio import to_thread
 
 from broker.errors import BrokerError, MissingExtraError, UnknownNameError
+from broker.jobs.spec import JudgeSpec, ModelRef
+
+if TYPE_CHECKING:
+    from broker.evaluation.judging.values import Judgement, Question
 
 ENTRY_POINT_GROUP = "broker.metrics"
 DEFAULT_METRICS = ("similarity", "length")
@@ -36,6 +41,14 @@ class Direction(StrEnum):
     HIGHER = "higher"
     LOWER = "lower"
     NONE = "none"
+
+
+class Cost(StrEnum):
+    """What a metric costs, beside the answers."""
+
+    FREE = "free"
+    LOCAL = "a model on this machine"
+    PAID = "paid per row"
 
 
 class Kind(StrEnum):
@@ -74,6 +87,19 @@ class Workers(Protocol):
         ...
 
 
+class Judging(Protocol):
+    """What a metric asks of the model that judges (`broker.evaluation.judging.asking.Judge`)."""
+
+    @property
+    def spec(self) -> JudgeSpec:
+        """Return the model and how it is asked."""
+        ...
+
+    async def ask(self, questions: Sequence[Question]) -> list[Judgement]:
+        """Return a judgement for each question, in order; each is paid for once, also after a stop."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricContext:
     """What a metric may use.
@@ -82,18 +108,25 @@ class MetricContext:
         workers: The torch processes; None when there are none (then a metric that needs them cannot be computed).
         encoder: Hub id or folder of the sentence encoder.
         encoder_name: What people call it, where that is not `encoder` itself (a folder of the cache).
+        model: The model that gave the answers, where it is known.
+        loaded: Returns what an op of the workers takes to load that model; None when it is not on this machine.
+        judge: The model that judges answers; None when none was named.
     """
 
     workers: Workers | None = None
     encoder: str = PAPER_ENCODER
     encoder_name: str = ""
+    model: ModelRef | None = None
+    loaded: Callable[[], Awaitable[dict[str, Any]]] | None = None
+    judge: Judging | None = None
 
 
 @runtime_checkable
 class Metric(Protocol):
     """A function of (prompt, expected answer, answer) with a unit and a direction.
 
-    An optional attribute `remarks` (texts) is read after `score` and shown under the table.
+    Two optional attributes are read after `score`: `remarks` (texts), warnings to show under the table, and `details`
+    (numbers by name), such as how far judgements agree.
 
     Attributes:
         name: Unique; the key in files.
@@ -102,7 +135,8 @@ class Metric(Protocol):
         direction: Which way is better.
         kind: How rows become one number.
         version: Whatever changes its numbers; read after `score`.
-        needs: What it needs beyond the rows: `encoder`, `judge`, `expected`.
+        cost: What computing it costs.
+        needs: What it needs beyond the rows: `encoder`, `judge`, `expected`, `weights`.
     """
 
     name: str
@@ -111,6 +145,7 @@ class Metric(Protocol):
     direction: Direction
     kind: Kind
     version: str
+    cost: Cost
     needs: tuple[str, ...]
 
     async def score(self, rows: Sequence[Scored]) -> list[float | None]:
@@ -132,6 +167,7 @@ class RowMetric:
     direction: Direction = Direction.HIGHER
     kind: Kind = Kind.MEAN
     version: str = "1"
+    cost: Cost = Cost.FREE
     needs: tuple[str, ...] = ()
     remark: Callable[[Sequence[Scored]], Sequence[str]] | None = None
     remarks: tuple[str, ...] = ()
@@ -156,6 +192,8 @@ BUILT_IN: Mapping[str, str] = {
     "length": "broker.evaluation.matching:length",
     "exact-match": "broker.evaluation.matching:exact_match",
     "extracted-match": "broker.evaluation.matching:extracted_match",
+    "judge": "broker.evaluation.judging.scores:RubricJudge",
+    "perplexity": "broker.evaluation.perplexity:Perplexity",
 }
 _registered: dict[str, RowMetric] = {}
 
@@ -248,7 +286,7 @@ def _build(found: object, context: MetricContext, argument: str, name: str) -> M
     ready = isinstance(found, Metric) and not isinstance(found, type)
     made = found if ready else cast("MetricFactory", found)(context, argument)
     if not isinstance(made, Metric):
-        parts = "name, label, unit, direction, kind, version, needs, score"
+        parts = "name, label, unit, direction, kind, version, cost, needs, score"
         raise BrokerError(f"{name} is not a metric: it lacks one of {parts}")
     return made
 

@@ -2,8 +2,9 @@
 
 ```
 folder of an evaluation
-├── answers.jsonl   one line per answer, as they came
-└── scores.json     EvaluationResult: per metric the summary and the value of each validation row
+├── answers.jsonl     one line per answer, as they came
+├── judgements.jsonl  one line per reply of a judge, if there is one
+└── scores.json       EvaluationResult: per metric the summary and the value of each validation row
 ```
 """
 
@@ -49,6 +50,7 @@ class MetricResult:
         unscored: Rows with an answer but without a value.
         failure: Why the whole metric could not be computed; then there are no values.
         remarks: Warnings to show under the table.
+        details: Further numbers by name, such as how far judgements agree.
     """
 
     name: str
@@ -66,6 +68,7 @@ class MetricResult:
     unscored: int = 0
     failure: str | None = None
     remarks: tuple[str, ...] = ()
+    details: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +88,10 @@ class EvaluationResult:
         output_tokens: Tokens of all answers.
         seconds: Wall-clock seconds of asking, all sessions together.
         tokens_per_s: Output tokens by seconds; None when unknown.
-        cost_usd: What the answers cost.
+        cost_usd: What the answers and the judge cost.
+        judge_cost_usd: What the judge cost of that.
         conditions: Under which they were made: `validation`, `validation_sha256`, `policy`, `system`, `decoding`,
-            `precision`, `encoder`.
+            `precision`, `encoder`, `judge`.
     """
 
     job_id: str
@@ -103,6 +107,7 @@ class EvaluationResult:
     seconds: float = 0.0
     tokens_per_s: float | None = None
     cost_usd: float = 0.0
+    judge_cost_usd: float = 0.0
     conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from broker.errors import Problem, RefusedError, SpecError, UnavailableError
 from broker.evaluation.answers import Line, StoredAnswers, line_of, question, standing, stored
+from broker.evaluation.judging.asking import JUDGEMENTS, Counted, Judge, spent
 from broker.evaluation.metrics import (
     DEFAULT_METRICS,
     PAPER_ENCODER,
@@ -31,6 +32,7 @@ from broker.jobs.blocking import blocking
 from broker.jobs.codec import dump
 from broker.jobs.datasets import load_dataset
 from broker.jobs.rowfile import RowFile
+from broker.providers.asking import OnThisMachine
 from broker.providers.contract import Answer, Completer, CompletionRequest
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from broker.jobs.artifacts import Artifacts
     from broker.jobs.rows import Dataset
-    from broker.jobs.spec import EvaluateSpec, ModelRef
+    from broker.jobs.spec import EvaluateSpec, JudgeSpec, ModelRef
 
 SILENT = "the provider gave no answer for this row"
 
@@ -53,12 +55,16 @@ class Progress:
         total: Rows of the set.
         failed: Rows without an answer so far.
         tokens: Output tokens so far.
+        judged: Judgements that came so far.
+        to_judge: Judgements wanted so far: those of the metrics computed one after another.
     """
 
     done: int
     total: int
     failed: int
     tokens: int
+    judged: int = 0
+    to_judge: int = 0
 
 
 OnProgress = Callable[[Progress], None]
@@ -77,6 +83,7 @@ async def evaluate(
     retry_failed: bool = False,
     encoder: str | None = None,
     label: str = "",
+    judge: Callable[[], Completer] | None = None,
 ) -> EvaluationResult:
     """Ask a model the frozen validation set and score its answers.
 
@@ -92,6 +99,7 @@ async def evaluate(
         retry_failed: Ask rows again that failed in an earlier session (a person's new attempt).
         encoder: Folder to load for `spec.encoder`, when that is a name only the caller can resolve (`sandbox-encoder`).
         label: What tables call the model; made from `model` when empty.
+        judge: Opens what asks `spec.judge`; it is closed here.
 
     Returns:
         The result, which is also in `folder/scores.json`. A metric that could not be computed says why in `failure`.
@@ -100,10 +108,19 @@ async def evaluate(
         SpecError: The validation set is empty.
         UnknownNameError: A metric is unknown; raised before anything is asked.
         ProviderError: The provider refused altogether, or every single row failed; what was stored stays stored.
+        UnavailableError: The model or the judge cannot answer now; asking again goes on where it stopped.
         StoreError: The disk refused.
     """
     named = spec.encoder or PAPER_ENCODER
-    context = MetricContext(workers=workers, encoder=encoder or named, encoder_name=named)
+    judging = _judge(spec, judge, folder, on_progress, again=retry_failed)
+    context = MetricContext(
+        workers=workers,
+        encoder=encoder or named,
+        encoder_name=named,
+        model=model,
+        loaded=completer.loaded if isinstance(completer, OnThisMachine) else None,
+        judge=judging,
+    )
     metrics = [open_metric(name, context) for name in spec.metrics or DEFAULT_METRICS]
     dataset = await blocking(load_dataset, spec.validation, artifacts)
     requests = prompts(dataset, spec.policy, spec.decoding)
@@ -115,10 +132,39 @@ async def evaluate(
     result = _counted(job_id, label or model.label, len(requests), answers, _conditions(spec, model, metrics))
     if result.failed == result.n:
         raise _nothing(job_id, result)
-    computed = [await score_metric(metric, rows) for metric in metrics]
-    result = replace(result, metrics={item.name: item for item in computed})
+    try:
+        computed = [await score_metric(metric, rows) for metric in metrics]
+    finally:
+        if judging is not None:
+            await judging.aclose()
+    judged_usd = await blocking(spent, folder / JUDGEMENTS)
+    result = replace(
+        result,
+        metrics={item.name: item for item in computed},
+        cost_usd=result.cost_usd + judged_usd,
+        judge_cost_usd=judged_usd,
+    )
     await blocking(save_result, result, folder)
     return result
+
+
+def _judge(
+    spec: EvaluateSpec,
+    opened: Callable[[], Completer] | None,
+    folder: Path,
+    on_progress: OnProgress,
+    *,
+    again: bool,
+) -> Judge | None:
+    if spec.judge is None or opened is None:
+        return None
+    rows = spec.validation.rows
+
+    def report(counted: Counted) -> None:
+        progress = Progress(done=rows, total=rows, failed=0, tokens=0, judged=counted.done, to_judge=counted.total)
+        on_progress(progress)
+
+    return Judge(spec.judge, opened, folder / JUDGEMENTS, on_judged=report, again=again)
 
 
 class _Asking:
@@ -243,4 +289,11 @@ def _conditions(spec: EvaluateSpec, model: ModelRef, metrics: Sequence[Metric]) 
         "precision": model.precision,
         "encoder": (spec.encoder or PAPER_ENCODER) if any("encoder" in metric.needs for metric in metrics) else None,
         "model": dump(model),
+        "judge": _told(spec.judge) if spec.judge is not None else None,
     }
+
+
+def _told(judge: JudgeSpec) -> dict[str, Any]:
+    """Return how the judge was asked; what its rubrics say stands in the metrics' versions."""
+    asked = {"temperature": judge.temperature, "max_tokens": judge.max_tokens, "seed": judge.seed}
+    return {"model": judge.label, "samples": judge.samples, **asked}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 from anyio import to_thread
 
-from broker.errors import BrokerError, StoreError
+from broker.errors import BrokerError, StoreError, UnavailableError
 from broker.evaluation.metrics import Kind, Metric, Scored
 from broker.evaluation.record import MetricResult
 from broker.evaluation.statistics import Interval, mean_interval, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 async def score_metric(metric: Metric, rows: Sequence[Scored | None]) -> MetricResult:
@@ -29,12 +29,13 @@ async def score_metric(metric: Metric, rows: Sequence[Scored | None]) -> MetricR
 
     Raises:
         StoreError: The disk refused (not a fault of the metric).
+        UnavailableError: Somebody it asks, such as a judge, cannot answer now: worth trying again.
     """
     answered = [row for row in rows if row is not None]
     try:
         scores = await metric.score(answered) if answered else []
         _check(scores, len(answered), metric)
-    except StoreError:
+    except (StoreError, UnavailableError):
         raise
     except BrokerError as error:
         return _unavailable(metric, f"{error.message} ({error.fix})" if error.fix else error.message)
@@ -70,6 +71,7 @@ def summarise(metric: Metric, values: Sequence[float | None], answered: int) -> 
         scored=len(present),
         unscored=answered - len(present),
         remarks=_remarks(metric),
+        details=dict(cast("Mapping[str, float]", getattr(metric, "details", {}))),
     )
 
 

@@ -7,7 +7,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import MissingExtraError, WorkerError
-from broker.evaluation.metrics import Direction, Kind, MetricContext, Scored
+from broker.evaluation.metrics import Cost, Direction, Kind, MetricContext, Scored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ class Similarity:
     unit = ""
     direction = Direction.HIGHER
     kind = Kind.MEAN
+    cost = Cost.LOCAL
     needs: tuple[str, ...] = ("encoder", "expected")
 
     def __init__(self, context: MetricContext, _argument: str = "") -> None:

@@ -10,8 +10,10 @@ JSON, whose keys are stable (new ones may come):
   "rows": [{
      "key", "label", "kind": "base"|"tuned", "provider", "model", "method", "precision", "policy", "rows_trained",
      "parameters": {}, "state", "stage", "detail", "n", "failed", "empty", "cut",
-     "metrics": {NAME: {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure"}},
-     "train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "cost_usd", "bases": [KEY],
+     "metrics": {NAME: {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure",
+        "details": {}}},
+     "train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "judge_cost_usd", "cost_usd",
+     "bases": [KEY],
      "tune_job", "evaluation_job", "group"}],
   "comparisons": [{"metric", "left": KEY, "right": KEY, "against": "base"|"best"|"other", "n", "difference", "low",
      "high", "p", "p_adjusted", "different", "effect", "spread", "detectable", "method"}],
@@ -67,7 +69,7 @@ _PLAIN = (
     "stage",
 )
 _COUNTS = ("detail", "n", "failed", "empty", "cut")
-_ENDING = ("train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "cost_usd")
+_ENDING = ("train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "judge_cost_usd", "cost_usd")
 
 
 def to_data(table: ResultsTable) -> dict[str, Any]:

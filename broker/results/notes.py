@@ -28,7 +28,7 @@ def conditions(experiment: Experiment, results: Mapping[str, EvaluationResult]) 
         results: Evaluations by row key.
     """
     found = [result.conditions for result in results.values()]
-    keys = ("validation", "validation_sha256", "decoding", "encoder")
+    keys = ("validation", "validation_sha256", "decoding", "encoder", "judge")
     shared: dict[str, Any] = {key: _one([each.get(key) for each in found]) for key in keys}
     shared["policies"] = {str(each.get("policy")): each.get("system") for each in found}
     shared["prompts"] = _one([result.n for result in results.values()])
@@ -56,6 +56,7 @@ def notes(
     for column in columns:
         made.setdefault(column.version, []).append(column.label)
     lines += [f"{', '.join(labels)}: {wording.version(text)}." for text, labels in made.items() if text]
+    lines += _details(columns, rows)
     lines += _reach(by_name, [one for one in seen if by_name[one.metric].direction is not Direction.NONE])
     unscored = [(row, name, cell.unscored) for row in rows for name, cell in row.cells.items() if cell.unscored]
     lines += [f"{row.label}: {few} of {row.n} rows have no {by_name[name].label}" for row, name, few in unscored]
@@ -114,6 +115,23 @@ def warnings(
 def _names(labels: Sequence[str]) -> str:
     """Return the models that a sentence is about: by name, or where they are many, their number."""
     return ", ".join(labels) if len(labels) <= _MOST_NAMED else f"{len(labels)} models ({labels[0]}, …)"
+
+
+def _details(columns: Sequence[Column], rows: Sequence[ResultRow]) -> list[str]:
+    """Return the further numbers of each metric, as the range over the models, and what the judge cost."""
+    lines: list[str] = []
+    for column in columns:
+        told = [row.cells[column.name].details for row in rows if column.name in row.cells]
+        names = dict.fromkeys(name for details in told for name in details)
+        parts = [f"{name} {_range([details[name] for details in told if name in details])}" for name in names]
+        lines += [f"{wording.head(column)[0]}: {'; '.join(parts)}."] if parts else []
+    judged = sum(row.judge_cost_usd for row in rows)
+    return [*lines, f"Of the cost, {wording.money(judged)} are the judge's."] if judged else lines
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{end:,.0f}" if abs(end) >= 1000 else f"{end:.3g}" for end in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _legend(rows: Sequence[ResultRow]) -> list[str]:

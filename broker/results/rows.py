@@ -131,6 +131,7 @@ def _measured(row: ResultRow, source: _Source) -> ResultRow:
         eval_s=result.seconds,
         tokens_per_s=result.tokens_per_s,
         eval_cost_usd=result.cost_usd if job is None or job.cost_usd is None else job.cost_usd,
+        judge_cost_usd=result.judge_cost_usd,
         policy=str(result.conditions.get("policy") or row.policy),
         precision=row.precision or str(result.conditions.get("precision") or ""),
     )
@@ -163,6 +164,7 @@ def _cell(found: MetricResult) -> Cell:
         scored=found.scored,
         unscored=found.unscored,
         failure=found.failure,
+        details=found.details,
     )
 
 

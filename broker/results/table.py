@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from broker.evaluation.record import EvaluationResult, MetricResult
     from broker.jobs.records import Experiment, Job
 
-# Values up to this size are shares and cosines, which want three decimals.
-_SMALL = 2.0
+# Means up to these sizes (shares and cosines; scores of a scale to 10, nats) want so many decimals; others want one.
+_DECIMALS = ((2.0, 3), (12.0, 2))
 
 
 def build_table(
@@ -89,7 +89,7 @@ def _column(name: str, metrics: Sequence[MetricResult]) -> Column:
     first = metrics[0]
     versions = dict.fromkeys(metric.version for metric in metrics if metric.failure is None)
     sizes = [abs(metric.value) for metric in metrics if metric.value is not None]
-    small = first.kind is Kind.MEAN and bool(sizes) and max(sizes) < _SMALL
+    fine = [decimals for size, decimals in _DECIMALS if first.kind is Kind.MEAN and sizes and max(sizes) < size]
     return Column(
         name=name,
         label=first.label,
@@ -98,7 +98,7 @@ def _column(name: str, metrics: Sequence[MetricResult]) -> Column:
         kind=first.kind,
         version="; ".join(versions) or first.version,
         mixed=len(versions) > 1,
-        decimals=3 if small else 1,
+        decimals=fine[0] if fine else 1,
     )
 
 

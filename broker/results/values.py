@@ -57,6 +57,7 @@ class Cell:
         tied: Not told apart from the best.
         letters: Rows that share a letter in a column cannot be told apart; empty when not computed.
         failure: Why there is no value.
+        details: Further numbers by name, such as how far judgements agree.
     """
 
     value: float | None = None
@@ -68,6 +69,7 @@ class Cell:
     tied: bool = False
     letters: str = ""
     failure: str | None = None
+    details: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,8 @@ class ResultRow:
         eval_s: Seconds of asking.
         tokens_per_s: Output tokens per second of the evaluation.
         train_cost_usd: What the training cost; None when unknown.
-        eval_cost_usd: What the answers cost; None when unknown.
+        eval_cost_usd: What the answers cost, and the judge; None when unknown.
+        judge_cost_usd: What the judge cost of that.
         bases: Keys of the rows that show its own base, nearest conditions first.
         tune_job: Id of the tuning job.
         evaluation_job: Id of the evaluation.
@@ -182,6 +185,7 @@ class ResultRow:
     tokens_per_s: float | None = None
     train_cost_usd: float | None = None
     eval_cost_usd: float | None = None
+    judge_cost_usd: float = 0.0
     bases: tuple[str, ...] = ()
     tune_job: str | None = None
     evaluation_job: str | None = None

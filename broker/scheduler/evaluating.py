@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope, sleep
 
-from broker.errors import StoreError
+from broker.errors import StoreError, UnavailableError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Failure, Job, Wish
-from broker.jobs.spec import EvaluateSpec, ModelRef
+from broker.jobs.spec import EvaluateSpec, JudgeSpec, ModelRef
 from broker.jobs.states import State
-from broker.providers.contract import Advice
-from broker.scheduler.reading import failure_of, read_error
+from broker.providers.contract import Advice, Verdict
+from broker.scheduler.reading import failure_of, read_error, telling
 from broker.scheduler.tuning import obey_at_rest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from broker.evaluation import EvaluationResult, Progress
-    from broker.providers.contract import Provider
+    from broker.providers.contract import Completer, Provider
     from broker.scheduler.parts import Held, Parts
 
 # So often in a row is it asked again after a failure that may pass, without one more answer between.
@@ -106,7 +107,7 @@ async def _ask_until_done(parts: Parts, provider: Provider, held: Held, model: M
         except StoreError:
             raise
         except Exception as error:  # a provider may raise anything; its own `classify` reads it
-            verdict = read_error(provider, error)
+            verdict = _read(provider, error)
         else:
             await parts.end(held, State.SUCCEEDED, result=_numbers(result), cost_usd=result.cost_usd)
             return
@@ -140,10 +141,26 @@ async def _evaluate(
             retry_failed=again,
             encoder=_encoder_folder(parts, spec),
             label=held.job.label,
+            judge=partial(_open_judge, parts, spec.judge) if spec.judge is not None else None,
         )
     finally:
         with CancelScope(shield=True):
             await completer.aclose()
+
+
+def _open_judge(parts: Parts, judge: JudgeSpec) -> Completer:
+    return parts.accounts.get(judge.provider).completer(ModelRef(provider=judge.provider, name=judge.model))
+
+
+def _read(provider: Provider, error: Exception) -> Verdict:
+    """Read an exception of asking, which may always be done again: whoever cannot answer now is asked later."""
+    told = telling(error)
+    if isinstance(told, UnavailableError):
+        advice = Advice.RETRY if told.retry_after_s is None else Advice.RETRY_AT
+        return Verdict(
+            advice=advice, code="unavailable", message=told.message, fix=told.fix, after_s=told.retry_after_s
+        )
+    return read_error(provider, error)
 
 
 def _encoder_folder(parts: Parts, spec: EvaluateSpec) -> str | None:
@@ -173,8 +190,10 @@ class _Counter:
         self.rows = 0
 
     def __call__(self, progress: Progress) -> None:
-        self.rows = progress.done - progress.failed
+        self.rows = progress.done - progress.failed + progress.judged
         data = {"rows": progress.done, "total_rows": progress.total}
+        if progress.to_judge:
+            data |= {"judged": progress.judged, "to_judge": progress.to_judge}
         self._parts.progress(self._job_id, {**data, "failed": progress.failed, "tokens": progress.tokens})
 
 

@@ -63,6 +63,24 @@ class Account(BaseModel):
         return value
 
 
+class JudgeDefaults(BaseModel):
+    """The model that judges answers, when `--judge` is not given.
+
+    Attributes:
+        provider: The account that asks it.
+        model: The model; the account's own when None.
+        samples: Judgements of each answer.
+        temperature: Of its replies.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str
+    model: str | None = None
+    samples: int = Field(default=3, ge=1, le=100)
+    temperature: float = Field(default=1.0, ge=0)
+
+
 class Defaults(BaseModel):
     """What a command takes when its flag is not given.
 
@@ -75,6 +93,7 @@ class Defaults(BaseModel):
         metrics: Names of metrics.
         encoder: Sentence encoder of the similarity metric.
         budget_usd: Most that one run may reserve, USD.
+        judge: The model that judges answers, for metrics such as `judge:empathy`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +106,7 @@ class Defaults(BaseModel):
     metrics: Words | None = None
     encoder: str | None = None
     budget_usd: float | None = Field(default=None, ge=0)
+    judge: JudgeDefaults | None = None
 
     @field_validator("metrics", mode="before")
     @classmethod

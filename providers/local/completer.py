@@ -25,7 +25,13 @@ _Item = Answer | BrokerError
 
 
 class LocalCompleter:
-    """Asks one local model. The batches are planned over all requests of a call, the longest prompts first."""
+    """Asks one local model. The batches are planned over all requests of a call, the longest prompts first.
+
+    Attributes:
+        holds_schema: Nothing here could hold it to a JSON schema, so it is not to be asked with one.
+    """
+
+    holds_schema = False
 
     def __init__(
         self,
@@ -76,6 +82,11 @@ class LocalCompleter:
             self._stoppers.discard(stopper)
             stopper.stop("cancel")
 
+    async def loaded(self) -> dict[str, Any]:
+        """Return what the workers' ops take to load this model; the sandbox is built when it is not there yet."""
+        await self._build(self._model.name)
+        return self._place()
+
     async def aclose(self) -> None:
         """Stop what still runs."""
         for stopper in self._stoppers:
@@ -104,11 +115,8 @@ class LocalCompleter:
                 batch = told.next_batch
 
     def _arguments(self, requests: Any) -> dict[str, Any]:
-        model = self._model
         return {
-            "model": self._resolve(model.name),
-            "adapter": model.adapter,
-            "precision": model.precision or "bf16",
+            **self._place(),
             "batch_size": int(self._context.account.options.get("answer_batch_size", _DEFAULT_BATCH)),
             "requests": [
                 {
@@ -122,6 +130,14 @@ class LocalCompleter:
                 }
                 for request in requests
             ],
+        }
+
+    def _place(self) -> dict[str, Any]:
+        model = self._model
+        return {
+            "model": self._resolve(model.name),
+            "adapter": model.adapter,
+            "precision": model.precision or "bf16",
         }
 
 

@@ -2,14 +2,17 @@
 
 Arguments (JSON): `model`, `adapter`, `precision` (as for `generate`), and `rows`, a list of chats
 (`{"messages": [...], "tools": [...]?}`), or `file`, the path of canonical chat rows; `batch_size` (8), `max_length`
-(tokens, 2048).
+(tokens, 2048), `each` (false): return the score of each row too.
 Events: `{"kind": "scores", "rows": [{"index": 0, "nats": 12.3, "tokens": 9.0}, ...]}`, batch by batch; `index` counts
 from 0.
-Result: `{"perplexity": exp(sum of nats / sum of tokens), "nats", "tokens", "rows", "truncated_rows", "stopped"}`.
+Result: `{"perplexity": exp(sum of nats / sum of tokens), "nats", "tokens", "rows", "truncated_rows", "stopped"}`,
+and with `each` also `"scores"`, `{"nats", "tokens", "cut"}` of each row in order, and `"tokenizer"`, a hash of the
+vocabulary: scores per token of different vocabularies cannot be compared.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -49,6 +52,7 @@ def perplexity(args: dict[str, Any], session: Session) -> dict[str, Any]:
     size = int(args.get("batch_size") or _BATCH)
     nats = tokens = 0.0
     done = 0
+    each: dict[int, dict[str, float]] = {}
     with context:
         for start in range(0, len(rows), size):
             if session.stop_requested():
@@ -58,15 +62,23 @@ def perplexity(args: dict[str, Any], session: Session) -> dict[str, Any]:
             nats += sum(score["nats"] for score in scores)
             tokens += sum(score["tokens"] for score in scores)
             done += len(scores)
+            each.update((int(score["index"]), score) for score in scores)
             session.progress(done, len(rows))
-    return {
+    found = {
         "perplexity": math.exp(nats / tokens) if tokens else None,
         "nats": nats,
         "tokens": tokens,
         "rows": done,
-        "truncated_rows": cut,
+        "truncated_rows": len(cut),
         "stopped": session.stop_requested(),
     }
+    scores = [{**each[index], "cut": index in cut} for index in sorted(each)]
+    return {**found, "scores": scores, "tokenizer": _vocabulary(base)} if args.get("each") else found
+
+
+def _vocabulary(base: Base) -> str:
+    words: dict[str, int] = base.tokenizer.get_vocab()
+    return hashlib.sha256(json.dumps(sorted(words.items())).encode()).hexdigest()[:8]
 
 
 def _rows(args: dict[str, Any]) -> list[dict[str, Any]]:
@@ -77,13 +89,18 @@ def _rows(args: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _token_rows(base: Base, rows: Sequence[dict[str, Any]], longest: int) -> tuple[list[TokenRow], int]:
-    """Tokenize; longest first, so that the batches are the same in every call and have little padding."""
+def _token_rows(base: Base, rows: Sequence[dict[str, Any]], longest: int) -> tuple[list[TokenRow], set[int]]:
+    """Tokenize; longest first, so that the batches are the same in every call and have little padding.
+
+    Returns:
+        The rows, and which of them were cut.
+    """
     found: list[TokenRow] = []
-    cut = 0
+    cut: set[int] = set()
     for index, row in enumerate(rows):
         ids, weights = base.chat.learn(row["messages"], row.get("tools") or ())
-        cut += len(ids) > longest
+        if len(ids) > longest:
+            cut.add(index)
         weights[0] = 0.0
         found.append(TokenRow(index, tuple(ids[:longest]), tuple(weights[:longest])))
     return sorted(found, key=lambda row: -len(row.ids)), cut

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.sandbox.writer import write
 from tests.fakes.openai_server.faults import Rule
 
 INTENT_KEY = "broker_intent"
@@ -248,9 +249,14 @@ class State:
 
 
 def chat_body(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return a chat completion that echoes the prompt, so that a lost or mixed-up answer shows."""
+    """Return a chat completion that echoes the prompt, so that a lost or mixed-up answer shows.
+
+    A judge's task is done by the sandbox's writer.
+    """
     prompt = str(asked["messages"][-1]["content"])
-    text = f"answer to {prompt}"
+    schema = asked.get("response_format", {}).get("json_schema", {}).get("schema")
+    judged = prompt.startswith(("Task: judge\n", "Task: pairwise\n"))
+    text = write(prompt, seed=int(asked.get("seed") or 0), schema=schema) if judged else f"answer to {prompt}"
     usage = {"prompt_tokens": len(prompt) // 4 + 1, "completion_tokens": len(text) // 4 + 1}
     return {
         "id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": asked["model"],

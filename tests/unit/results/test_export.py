@@ -14,7 +14,7 @@ from tests.unit.results.lab import Lab, share
 ROW_KEYS = {
     "key", "label", "kind", "provider", "model", "method", "precision", "policy", "rows_trained", "parameters", "state",
     "stage", "detail", "n", "failed", "empty", "cut", "metrics", "train_s", "eval_s", "tokens_per_s", "train_cost_usd",
-    "eval_cost_usd", "cost_usd", "bases", "tune_job", "evaluation_job",
+    "eval_cost_usd", "judge_cost_usd", "cost_usd", "bases", "tune_job", "evaluation_job",
     "group",
 }  # fmt: skip
 COMPARISON_KEYS = {
@@ -34,7 +34,7 @@ def test_json_has_its_documented_keys(full: Lab) -> None:
     assert set(data["columns"][0]) == {"name", "label", "unit", "direction", "kind", "version", "mixed"}
     assert set(data["detectable"][0]) == {"metric", "n", "now", "with_1000"}
     cell = data["rows"][0]["metrics"]["conversational"]
-    assert set(cell) == {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure"}
+    assert set(cell) == {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure", "details"}
 
 
 def test_json_numbers_are_in_the_unit_shown(full: Lab) -> None:
