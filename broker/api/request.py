@@ -210,9 +210,7 @@ def one_job(
         encoder=encoder,
         judge=judge,
         budget_usd=budget_usd,
-        batch=batch,
-        again=again,
-        allow_overlap=allow_overlap,
+        **{"batch": batch, "again": again, "allow_overlap": allow_overlap},
     )
 
 

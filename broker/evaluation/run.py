@@ -111,16 +111,10 @@ async def evaluate(
         UnavailableError: The model or the judge cannot answer now; asking again goes on where it stopped.
         StoreError: The disk refused.
     """
-    named = spec.encoder or PAPER_ENCODER
     judging = _judge(spec, judge, folder, on_progress, again=retry_failed)
-    context = MetricContext(
-        workers=workers,
-        encoder=encoder or named,
-        encoder_name=named,
-        model=model,
-        loaded=completer.loaded if isinstance(completer, OnThisMachine) else None,
-        judge=judging,
-    )
+    context = replace(_context(spec, encoder), workers=workers, model=model, judge=judging)
+    if isinstance(completer, OnThisMachine):
+        context = replace(context, loaded=completer.loaded)
     metrics = [open_metric(name, context) for name in spec.metrics or DEFAULT_METRICS]
     dataset = await blocking(load_dataset, spec.validation, artifacts)
     requests = prompts(dataset, spec.policy, spec.decoding)
@@ -132,20 +126,32 @@ async def evaluate(
     result = _counted(job_id, label or model.label, len(requests), answers, _conditions(spec, model, metrics))
     if result.failed == result.n:
         raise _nothing(job_id, result)
+    result = await _measured(result, metrics, rows, judging, folder)
+    await blocking(save_result, result, folder)
+    return result
+
+
+def _context(spec: EvaluateSpec, encoder: str | None) -> MetricContext:
+    named = spec.encoder or PAPER_ENCODER
+    return MetricContext(encoder=encoder or named, encoder_name=named)
+
+
+async def _measured(
+    result: EvaluationResult,
+    metrics: Sequence[Metric],
+    rows: Sequence[Scored | None],
+    judging: Judge | None,
+    folder: Path,
+) -> EvaluationResult:
+    """Add the numbers of the metrics, and what the judge cost in all sessions."""
     try:
         computed = [await score_metric(metric, rows) for metric in metrics]
     finally:
         if judging is not None:
             await judging.aclose()
     judged_usd = await blocking(spent, folder / JUDGEMENTS)
-    result = replace(
-        result,
-        metrics={item.name: item for item in computed},
-        cost_usd=result.cost_usd + judged_usd,
-        judge_cost_usd=judged_usd,
-    )
-    await blocking(save_result, result, folder)
-    return result
+    found = {item.name: item for item in computed}
+    return replace(result, metrics=found, cost_usd=result.cost_usd + judged_usd, judge_cost_usd=judged_usd)
 
 
 def _judge(
