@@ -194,29 +194,32 @@ def one_job(
     Raises:
         UserError: Flags are missing; the message names all of them.
     """
-    defaults = settings.defaults
-    provider, train = provider or defaults.provider, train or defaults.train
-    validation = validation or (None if split is not None else defaults.validation)
-    if not provider or not train:
-        raise _missing(provider, train, judged=evaluate is not True or validation is not None or split is not None)
+    validation = validation or (None if split is not None else settings.defaults.validation)
+    judged = evaluate is not True or validation is not None or split is not None
+    provider, train = _required(settings, provider, train, judged=judged)
     return ExperimentRequest(
         name=experiment,
         validation=validation,
         split=split,
         evaluate=evaluate,
         tunings=(TuneRequest(provider=provider, train=train, **tuning),),
-        metrics=metrics if metrics is not None else defaults.metrics,
+        metrics=metrics if metrics is not None else settings.defaults.metrics,
         decoding=decoding or Decoding(),
         encoder=encoder,
         judge=judge,
         budget_usd=budget_usd,
-        **{"batch": batch, "again": again, "allow_overlap": allow_overlap},
+        batch=batch,
+        again=again,
+        allow_overlap=allow_overlap,
     )
 
 
-def _missing(provider: str | None, train: str | None, *, judged: bool) -> UserError:
-    """Return the error that names all missing flags."""
+def _required(settings: Settings, provider: str | None, train: str | None, *, judged: bool) -> tuple[str, str]:
+    """Return the account and the rows, or else the settings'; raise the error that names all missing flags."""
+    provider, train = provider or settings.defaults.provider, train or settings.defaults.train
+    if provider and train:
+        return provider, train
     missing = [flag for flag, given in (("--provider", provider), ("--train", train)) if not given]
     also = "" if judged else ", --validation (or --split 0.1, or --no-evaluate)"
     fix = "give them, or set them in [defaults] of broker.toml"
-    return UserError(f"missing: {', '.join(missing)}{also}", fix=fix)
+    raise UserError(f"missing: {', '.join(missing)}{also}", fix=fix)
