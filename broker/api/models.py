@@ -37,9 +37,8 @@ def find_model(name: str, store: Store, settings: Settings, accounts: Accounts) 
         UnknownNameError: Nobody knows it.
     """
     for alias, model, job_id in store.models():
-        if name in (alias, job_id) or (
-            name == model.name and model.adapter is None
-        ):  # with one, that is its base's name
+        called = (alias, job_id) if model.adapter else (alias, job_id, model.name)  # an adapter has its base's name
+        if name in called:
             return model
     if name == SANDBOX:
         return ModelRef(provider="local", name=SANDBOX)
