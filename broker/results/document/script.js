@@ -235,7 +235,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input:not([type=checkbox]), select, textarea")) {
-      if (event.key === "Escape") event.target.blur();
+      // The browser would empty the field.
+      if (event.key === "Escape") { event.preventDefault(); event.target.blur(); }
       return;
     }
     if (event.key === "j") step(1);

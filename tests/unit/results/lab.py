@@ -32,7 +32,8 @@ FLESCH = RowMetric(function=lambda _row: None, name="flesch", label="Flesch", ve
 LENGTH = RowMetric(
     function=lambda _row: None, name="length", label="length", unit="words", direction=Direction.NONE, version="words"
 )
-METRICS = {"conversational": CONVERSATIONAL, "flesch": FLESCH, "length": LENGTH}
+SIMILARITY = RowMetric(function=lambda _row: None, name="similarity", label="similarity", version="an encoder")
+METRICS = {"conversational": CONVERSATIONAL, "flesch": FLESCH, "length": LENGTH, "similarity": SIMILARITY}
 Values = Sequence[float | None]
 
 
@@ -50,8 +51,8 @@ class Lab:
         self.experiment = Experiment(name="tone", created_at=START, validation_sha256=VALIDATION.sha256)
         self._tables: dict[tuple[int, bool], ResultsTable] = {}
 
-    def tune(self, model: str = "sandbox", *, provider: str = "local", **fields: Any) -> Job:
-        """Add a tuning job; `fields` go to the spec or to the job."""
+    def tune(self, model: str = "sandbox", *, provider: str = "local", rows: int = 100, **fields: Any) -> Job:
+        """Add a tuning job on so many rows; `fields` go to the spec or to the job."""
         number = len(self.jobs)
         of_spec: dict[str, Any] = {key: fields.pop(key) for key in ("parameters", "method", "suffix") if key in fields}
         state = fields.pop("state", State.SUCCEEDED)
@@ -60,7 +61,7 @@ class Lab:
             id=f"tune-{number}",
             kind=JobKind.TUNE,
             experiment="tone",
-            spec=TuneSpec(provider=provider, model=model, train=TRAIN, **of_spec),
+            spec=TuneSpec(provider=provider, model=model, train=replace(TRAIN, rows=rows), **of_spec),
             state=state,
             created_at=START + timedelta(seconds=number),
             updated_at=START,
