@@ -118,7 +118,7 @@ def usual(table: ResultsTable) -> list[Field]:
     prompt = ["prompt"] if len({row.policy for row in rows}) > 1 else []
     metrics = [column.name for column in table.columns]
     names = ["method", "provider", "precision", *prompt, "rows", "n", *metrics, "training", "evaluation", "cost"]
-    return [known[name] for name in names]
+    return [known[name] for name in names if name != table.arrangement.group]
 
 
 def _number(name: str, value: Callable[[ResultRow], float | None], text: Callable[[Any], str]) -> Field:

@@ -198,7 +198,8 @@ def _plain_fields(table: ResultsTable, say: Say) -> list[_Field]:
     if chosen:
         fields = _chosen(table, fields)
     else:
-        idle = _idle(rows)
+        # The heads of the groups say it already.
+        idle = _idle(rows) | {table.arrangement.group}
         fields = [field for field in fields if field.name not in idle]
     return [_said(field, say) for field in fields]
 
@@ -375,7 +376,7 @@ def _list(table: ResultsTable, say: Say) -> Iterator[Text]:
     heads = _heads(table)
     for i, row in enumerate(table.rows):
         if i in heads:
-            yield Text(say(heads[i]), style="bold cyan")
+            yield Text(say(("\n" if i else "") + heads[i]), style="bold cyan")
         order = ("method", "provider", "precision", "prompt", "rows", "n", "training", "cost", "tokens/s")
         briefs = [fields[name].brief[i] for name in order if name in fields and fields[name].brief[i]]
         yield _name(row, briefs, say)
