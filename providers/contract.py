@@ -82,6 +82,8 @@ class Capabilities:
         remote: Its jobs go on when the broker stops.
         poll_s: Normal time between two polls, seconds.
         concurrency: Most jobs of this account in work at once; `None` is no limit.
+        asking: Most evaluations of this account at once. Where they are made on this machine (`remote` is false),
+            they never run beside a tuning job unless `concurrency` has room for both.
         min_rows: Fewest training rows.
         max_rows: Most training rows.
         max_bytes: Largest training file, bytes.
@@ -100,6 +102,7 @@ class Capabilities:
     remote: bool = True
     poll_s: float = 5.0
     concurrency: int | None = None
+    asking: int = 4
     min_rows: int = 1
     max_rows: int | None = None
     max_bytes: int | None = None

@@ -36,7 +36,8 @@ class StoredAnswers:
 
     Attributes:
         answers: By row id; the last one stored counts.
-        seconds: Wall-clock seconds of asking in all sessions.
+        seconds: Wall-clock seconds of asking in all sessions; of local models, which wait for one another, the seconds
+            of their own batches.
         sessions: How many sessions have stored answers.
     """
 
@@ -59,13 +60,11 @@ def stored(lines: Iterable[Line], asked: str) -> StoredAnswers:
         asked: The hash of the question.
     """
     own = [line for line in lines if line.get("asked") == asked]
-    elapsed: dict[int, float] = {}
-    for line in own:
-        elapsed[line["session"]] = max(elapsed.get(line["session"], 0.0), float(line["elapsed_s"]))
+    sessions = {line["session"] for line in own}
     return StoredAnswers(
         answers={line["id"]: _answer(line) for line in own},
-        seconds=sum(elapsed.values()),
-        sessions=max(elapsed, default=-1) + 1,
+        seconds=sum(_seconds([line for line in own if line["session"] == session]) for session in sessions),
+        sessions=max(sessions, default=-1) + 1,
     )
 
 
@@ -104,6 +103,15 @@ def _answer(line: Line) -> Answer:
 
 
 _ANSWER_KEYS = frozenset(Answer.__dataclass_fields__)
+
+
+def _seconds(session: Sequence[Line]) -> float:
+    """Return how long a session took: its batches where there are some, or else the time until its last answer."""
+    batches: dict[int, float] = {}
+    for line in session:
+        if line.get("batch") is not None:
+            batches[line["batch"]] = max(batches.get(line["batch"], 0.0), float(line["latency_s"]))
+    return sum(batches.values()) or max(float(line["elapsed_s"]) for line in session)
 
 
 def _batch(line: Line) -> tuple[int, int] | None:

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from broker.providers.contract import Provider
 
-# Remote jobs being prepared or submitted at once, and remote evaluations at once, per account.
+# Remote jobs being prepared or submitted at once, per account.
 _STARTING = 512
-_ASKING = 4
 _CLAIM_BATCH = 500
 _WORKING_BATCH = 20_000
 # Running jobs are gathered for this long at most before those that were found are looked at, seconds.
@@ -59,6 +58,7 @@ class Scheduler:
         self._busy: Counter[tuple[str, bool]] = Counter()
         self._searched: dict[str, float] = {}
         self._lingers: Counter[str] = Counter()
+        self._held_up: set[str] = set()  # accounts where a tuning job waits for the evaluations that run
         self._more = Event()
 
     @property
@@ -140,11 +140,20 @@ class Scheduler:
         asking, starting = self._busy[name, True], self._busy[name, False]
         if not capabilities.remote:
             room = (capabilities.concurrency or 1) - asking - starting - followed
+            if not asking:
+                self._held_up.discard(name)
+            elif room <= 0 and not starting and not followed and name not in self._held_up:
+                room = min(1, capabilities.asking - asking)
             return [((JobKind.TUNE, JobKind.EVALUATE), room)]
         tuning = _STARTING - starting
         if capabilities.concurrency is not None:
             tuning = min(tuning, capabilities.concurrency - starting - followed)
-        return [((JobKind.TUNE,), tuning), ((JobKind.EVALUATE,), _ASKING - asking)]
+        return [((JobKind.TUNE,), tuning), ((JobKind.EVALUATE,), capabilities.asking - asking)]
+
+    def _asks_together(self, provider: Provider) -> bool:
+        capabilities = self._parts.accounts.capabilities(provider.name)
+        asking = self._busy[provider.name, True]
+        return not capabilities.remote and asking >= (capabilities.concurrency or 1)
 
     async def _take(
         self,
@@ -175,6 +184,11 @@ class Scheduler:
             self._leases.give_back(job.id)
         elif job.handle is not None and job.state in WORKING:
             self._follower(provider, tasks).follow(working_of(held))
+        elif job.wish is None and job.kind is JobKind.TUNE and self._asks_together(provider):
+            # More evaluations join those that run, in the jobs' order; it ends where a tuning job, which has the
+            # machine for itself, is next.
+            self._leases.give_back(job.id)
+            self._held_up.add(provider.name)
         else:
             self._held[job.id] = held
             self._busy[provider.name, job.kind is JobKind.EVALUATE] += 1

@@ -29,12 +29,14 @@ _MEMORY_FIX = (
 
 
 class Stopper:
-    """Handed to a call so that others can stop the op: before it starts, while it waits, while it runs."""
+    """Handed to a call so that others can stop the op (before it starts, while it waits or runs) and pass it notes."""
 
     def __init__(self) -> None:
         """Begin unused."""
         self.reason: Stop | None = None
         self._tell: Callable[[Stop], None] | None = None
+        self._write: Callable[[dict[str, Any]], None] | None = None
+        self._notes: list[dict[str, Any]] = []
 
     def stop(self, reason: Stop) -> None:
         """Ask for a stop; the call returns when the op has stopped. A cancel is never weakened.
@@ -47,9 +49,26 @@ class Stopper:
             if self._tell is not None:
                 self._tell(reason)
 
-    def listen(self, tell: Callable[[Stop], None] | None) -> None:
-        """Set who is told of a stop from now on."""
-        self._tell = tell
+    def note(self, note: dict[str, Any]) -> None:
+        """Tell the op something; it hears it between two of its steps, and not at all when it is about to end.
+
+        Args:
+            note: JSON data that the op knows. What comes before it starts is kept for it.
+        """
+        if self._write is not None:
+            self._write(note)
+        else:
+            self._notes.append(note)
+
+    def listen(
+        self, tell: Callable[[Stop], None] | None, write: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
+        """Set who is told of a stop from now on, and who passes notes on."""
+        self._tell, self._write = tell, write
+        if write is not None:
+            for note in self._notes:
+                write(note)
+            self._notes.clear()
 
 
 class _Call:
@@ -166,9 +185,13 @@ class Lane:
         def tell(reason: Stop) -> None:
             self._tasks.start_soon(self._stop, number, reason)
 
+        def write(note: dict[str, Any]) -> None:
+            self._tasks.start_soon(self._write, {"note": number, "data": note})
+
         stopper.listen(tell)
         try:
             await self._write({"call": number, "op": op, "args": dict(args)})
+            stopper.listen(tell, write)
             if stopper.reason is not None:
                 await self._stop(number, stopper.reason)
             await call.done.wait()

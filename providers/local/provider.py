@@ -24,6 +24,7 @@ from broker.providers.contract import (
 )
 from broker.providers.local.adapters import check_adapter
 from broker.providers.local.completer import LocalCompleter
+from broker.providers.local.gathering import Gathering
 from broker.providers.local.models import Shelf, check_precision, missing_packages
 from broker.providers.local.parameters import PARAMETERS
 from broker.providers.local.runs import Runs
@@ -48,6 +49,8 @@ STATUSES: Mapping[str, RemoteState] = {
 _KINDS = {"progress": EventKind.PROGRESS, "checkpoint": EventKind.CHECKPOINT, "log": EventKind.LOG}
 _HUB_FAULTS = {"gated", "model_not_found", "offline"}
 _FEW_STEPS = 4
+# Evaluations at once: those of one base are answered together.
+_ASKING = 8
 _FREE = Estimate(basis=("local: your own machine, 0 USD",))
 
 
@@ -69,6 +72,7 @@ class LocalProvider:
         token = context.hf_token
         self._shelf = Shelf(context.catalog, context.cache_dir, bool(token and token.get_secret_value()))
         self.runs = Runs(context, self._shelf.resolve)
+        self._gathering = Gathering(context, self._shelf.resolve, self._build)
 
     @property
     def name(self) -> str:
@@ -91,6 +95,7 @@ class LocalProvider:
             remote=False,
             poll_s=0.5,
             concurrency=1,
+            asking=_ASKING,
         )
 
     def pin(self, model: str) -> str:
@@ -181,7 +186,7 @@ class LocalProvider:
         """Return an object that asks a base, a base with an adapter, or the sandbox's writer."""
         if model.name == WRITER:
             return WriterCompleter()
-        return LocalCompleter(self._context, model, self._shelf.resolve, self._build)
+        return LocalCompleter(model, self._gathering)
 
     def classify(self, error: BaseException) -> Verdict:
         """Read an exception: a process that died may be tried again, the rest is a person's to mend."""
@@ -200,6 +205,7 @@ class LocalProvider:
 
     async def aclose(self) -> None:
         """Stop the runs at their next step; they stay resumable."""
+        self._gathering.aclose()
         await self.runs.aclose()
 
     async def _build(self, model: str) -> None:

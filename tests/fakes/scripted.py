@@ -8,13 +8,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from broker.providers.contract import RemoteStatus
-from broker.providers.fake.provider import FakeProvider
+from broker.providers.fake.provider import FakeCompleter, FakeProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from broker.jobs.records import Handle, Intent
-    from broker.providers.contract import Capabilities, ProviderContext, RemoteEvent, Verdict
+    from broker.jobs.spec import ModelRef
+    from broker.providers.contract import (
+        Answer,
+        Capabilities,
+        Completer,
+        CompletionRequest,
+        ProviderContext,
+        RemoteEvent,
+        Verdict,
+    )
 
 KIND = "tests.fakes.scripted:create"
 
@@ -103,6 +112,9 @@ class ScriptedProvider(FakeProvider):
         await self._script.step("resume", handle)
         await super().resume(handle)
 
+    def completer(self, model: ModelRef) -> Completer:
+        return _ScriptedCompleter(model, self._script)
+
     def _next_fault(self) -> str:
         return self._script.faults.pop(0) if self._script.faults else super()._next_fault()
 
@@ -110,3 +122,15 @@ class ScriptedProvider(FakeProvider):
         if "classify" in self._script.before:
             raise KeyError("classify")
         return super().classify(error)
+
+
+class _ScriptedCompleter(FakeCompleter):
+    def __init__(self, model: ModelRef, script: Script) -> None:
+        super().__init__(model)
+        self._model = model
+        self._script = script
+
+    async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
+        await self._script.step("complete", self._model)
+        async for answer in super().complete(requests):
+            yield answer

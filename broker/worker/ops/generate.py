@@ -105,6 +105,7 @@ class _Set:
         self.name = name
         self.adapter = adapter
         self.left = planned
+        self.shapes = [shape(batch) for batch in planned]
         self.made = 0
 
 
@@ -148,9 +149,9 @@ class _Asking:
         self.sets = [one for one in self.sets if one.left]
 
     def advance(self) -> bool:
-        """Make the next batch of the first set, and of others what can be made with it; say False when stopped."""
-        first = self.sets[0]
-        together = [one for one in self.sets if shape(one.left[0]) == shape(first.left[0])][: self._most_in_step]
+        """Make the next batch of one set, or of some in step; say False when stopped."""
+        together = self._next()
+        first = together[0]
         made: Sequence[list[Row] | None] | None = self._in_step(together) if len(together) > 1 else None
         if made is None:
             together, made = [first], [self._alone(first)]
@@ -160,15 +161,26 @@ class _Asking:
             if rows is not None:
                 self.told.batch(one.name, one.made, rows)
                 one.made += 1
-                del one.left[0]
+                del one.left[0], one.shapes[0]
         self.sets = [one for one in self.sets if one.left]
         return True
+
+    def _next(self) -> list[_Set]:
+        """Return whose batches are made next: the first set's, and those of the sets after it that are asked the same.
+
+        One that came later goes alone until it has caught up.
+        """
+        tail = self.sets[0].shapes
+        alike = [one for one in self.sets if one.shapes[-len(tail) :] == tail][: self._most_in_step]
+        most = max(len(one.left) for one in alike)
+        return [one for one in alike if len(one.left) == most]
 
     def _in_step(self, sets: Sequence[_Set]) -> Sequence[list[Row]] | None:
         """Make one batch of each set together; None when that cannot be, and each is to be made alone."""
         try:
             module, names = self._base.stacked([one.adapter for one in sets])
             if not can_stack(module, self._base.device):
+                self._most_in_step = 1
                 return None
             stack = Stack(names, [len(one.left[0]) for one in sets])
             return self._decoder.answer(module, [one.left[0] for one in sets], stack)

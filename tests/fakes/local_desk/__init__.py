@@ -91,14 +91,14 @@ Open = Callable[[], AbstractAsyncContextManager[Desk]]
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, model: Path) -> AsyncGenerator[Desk]:
-    """Open a provider whose files are in `folder`."""
+async def open_desk(folder: Path, model: Path, **options: Any) -> AsyncGenerator[Desk]:
+    """Open a provider whose files are in `folder`; options go to its account."""
     async with anyio.create_task_group() as tasks:
         workers = WorkerPool(folder, tasks, lock_dir=folder / "locks", device="cpu")
         artifacts = Artifacts(folder / "artifacts")
         context = ProviderContext(
             name="local",
-            account=Account(kind="local"),
+            account=Account(kind="local", options=options),
             catalog=Catalog.load(),
             artifacts=artifacts,
             uploads=NoUploads(),

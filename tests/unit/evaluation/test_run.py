@@ -9,7 +9,7 @@ import pytest
 
 from broker.errors import RefusedError, UnavailableError, UnknownNameError
 from broker.evaluation import EvaluationResult, Progress, evaluate, load_result, prompts
-from broker.evaluation.answers import read_answers
+from broker.evaluation.answers import line_of, read_answers, stored
 from broker.jobs.artifacts import Artifacts
 from broker.jobs.datasets import store_dataset
 from broker.jobs.rows import ChatRow, Dataset, PreferenceRow
@@ -301,3 +301,15 @@ def test_prompts_of_preference_rows() -> None:
     request = prompts(Dataset(name="v", format=RowFormat.PREFERENCE, rows=(row,)), decoding=Decoding(seed=3))[0]
     assert roles(request) == [("user", "a")]
     assert request.decoding.seed == 3
+
+
+def test_the_seconds_of_a_local_model_are_those_of_its_batches() -> None:
+    def line(id_: str, elapsed_s: float, batch: int | None, latency_s: float, session: int = 0) -> dict[str, Any]:
+        answer = Answer(id=id_, text="yes", batch=batch, latency_s=latency_s)
+        return line_of(answer, asked="q", session=session, elapsed_s=elapsed_s)
+
+    # Another model was asked between the two batches; the second session asked a provider that has no batches.
+    local = [line("0", 4.0, 0, 2.5), line("1", 4.0, 0, 3.0), line("2", 20.0, 1, 2.0)]
+    assert stored(local, "q").seconds == 5.0
+    assert stored([*local, line("3", 7.0, None, 1.5, session=1)], "q").seconds == 12.0
+    assert stored([], "q").seconds == 0
