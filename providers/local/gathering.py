@@ -118,6 +118,12 @@ class Gathering:
         self._tables: dict[tuple[str, str], _Table] = {}
         self._names = count()
 
+    async def loaded(self, model: ModelRef) -> dict[str, Any]:
+        """Return what the workers' ops take to load a model; the sandbox is built when it is not there yet."""
+        await self._build(model.name)
+        precision = model.precision or _PRECISION
+        return {"model": self._resolve(model.name), "adapter": model.adapter, "precision": precision}
+
     def join(self, model: ModelRef, requests: Sequence[CompletionRequest], send: MemoryObjectSendStream[Item]) -> Guest:
         """Begin to serve somebody.
 
