@@ -17,7 +17,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 from broker.errors import MissingCredentialError
 from broker.gateway import Gate, Limits, Patience, Reply, read_headers
 from broker.providers.openai_tuning.faults import MalformedAnswerError, Reader, judge
-from broker.providers.openai_tuning.secrecy import Censor
+from broker.providers.secrecy import Censor
 
 if TYPE_CHECKING:
     import ssl

@@ -19,22 +19,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 import openai
 
-from broker.errors import (
-    BrokerError,
-    OutcomeUnknownError,
-    ProviderError,
-    RateLimitedError,
-    RefusedError,
-    UnavailableError,
-)
 from broker.gateway import Fate, Judgement, read_headers
 from broker.providers.contract import Advice, Verdict
-from broker.providers.openai_tuning.secrecy import Censor
+from broker.providers.secrecy import Censor
+from broker.providers.verdicts import as_error, carried
+
+if TYPE_CHECKING:
+    from broker.errors import ProviderError
 
 # Raised before a single byte of the request has left.
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
@@ -68,12 +64,10 @@ class Reader:
             error: Raised by the SDK, or by this provider.
             creating: The call creates something that must not exist twice.
         """
-        if isinstance(verdict := getattr(error, "verdict", None), Verdict):
+        if (verdict := carried(error)) is not None:
             return verdict
         if isinstance(error, openai.APIStatusError):
             return self._read_status(error, creating=creating)
-        if isinstance(error, BrokerError):
-            return _read_own(error)
         return self._read_silence(error, creating=creating)
 
     def raised(self, error: BaseException, *, creating: bool = False, where: str = "") -> ProviderError:
@@ -164,21 +158,6 @@ class Reader:
         return "", self.censor(str(body or error.response.reason_phrase))[:_LONGEST_TEXT]
 
 
-def as_error(verdict: Verdict, *, where: str = "") -> ProviderError:
-    """Return the error that carries a verdict through the broker."""
-    message, fix = verdict.message, verdict.fix
-    if verdict.advice is Advice.UNKNOWN:
-        error: ProviderError = OutcomeUnknownError(message, fix=fix, where=where)
-    elif verdict.advice is Advice.NEVER:
-        error = RefusedError(message, fix=fix, where=where)
-    elif verdict.code == "rate_limited":
-        error = RateLimitedError(message, fix=fix, where=where, retry_after_s=verdict.after_s)
-    else:
-        error = UnavailableError(message, fix=fix, where=where, retry_after_s=verdict.after_s)
-    error.__dict__["verdict"] = verdict
-    return error
-
-
 def judge(error: BaseException) -> Judgement:
     """Tell the gateway what an exception of a repeatable call means for its limits."""
     if isinstance(error, openai.APIStatusError):
@@ -195,15 +174,3 @@ def judge(error: BaseException) -> Judgement:
 def _is_silence(error: BaseException) -> bool:
     silent = (openai.APIConnectionError, httpx2.HTTPError, TimeoutError, MalformedAnswerError, json.JSONDecodeError)
     return isinstance(error, silent)
-
-
-def _read_own(error: BrokerError) -> Verdict:
-    code = type(error).__name__.removesuffix("Error").lower()
-    after_s = error.retry_after_s if isinstance(error, UnavailableError) else None
-    if isinstance(error, OutcomeUnknownError):
-        advice = Advice.UNKNOWN
-    elif isinstance(error, UnavailableError):
-        advice = Advice.RETRY if after_s is None else Advice.RETRY_AT
-    else:
-        advice = Advice.NEVER
-    return Verdict(advice=advice, code=code, message=error.message, fix=error.fix, after_s=after_s)

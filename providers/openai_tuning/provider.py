@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from openai import omit
@@ -12,6 +11,8 @@ from broker.gateway import Gate, Limits
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Handle, Intent
 from broker.jobs.spec import DatasetRef, Method, ModelRef, TuneSpec
+from broker.providers.batchbook import Book
+from broker.providers.batching import BatchCompleter
 from broker.providers.contract import (
     Capabilities,
     Checkpoint,
@@ -24,8 +25,7 @@ from broker.providers.contract import (
     Verdict,
 )
 from broker.providers.openai_tuning import checks, payloads, progress, readings
-from broker.providers.openai_tuning.batchbook import MOST_ROWS, Book
-from broker.providers.openai_tuning.batches import BatchCompleter
+from broker.providers.openai_tuning.batches import MOST_BYTES, MOST_ROWS, Batches
 from broker.providers.openai_tuning.completions import LiveCompleter
 from broker.providers.openai_tuning.connection import Connection
 from broker.providers.openai_tuning.faults import judge
@@ -333,16 +333,25 @@ class OpenAIProvider:
             if not _already(what, state):
                 raise
 
-    def _batched(self, live: LiveCompleter) -> BatchCompleter:
-        return BatchCompleter(
-            live=live,
+    def _batched(self, live: LiveCompleter) -> Completer:
+        service = Batches(
+            connection=self._connection,
+            questions=live.questions,
             uploads=self._uploads,
             artifacts=self._context.artifacts,
-            book=Book(self._context.data_dir / "batches" / re.sub(r"[^\w.+-]+", "_", self.name)),
-            grace_s=self.capabilities.grace_s,
             poll_s=float(self._options.get("batch_poll_s", _BATCH_POLL_S)),
             report=self._context.report,
+        )
+        return BatchCompleter(
+            model=live.questions.model,
+            service=service,
+            live=live,
+            tasks=self._context.tasks,
+            artifacts=self._context.artifacts,
+            book=Book.of(self._context.data_dir, self.name),
+            grace_s=self.capabilities.grace_s,
             most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
+            most_bytes=MOST_BYTES,
         )
 
     def _limit_field(self) -> str:

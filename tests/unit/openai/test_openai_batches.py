@@ -10,8 +10,8 @@ import pytest
 
 from broker.errors import ProviderError, RefusedError
 from broker.jobs.spec import ModelRef
+from broker.providers.batchbook import Line, parcels
 from broker.providers.contract import Answer, CompletionRequest
-from broker.providers.openai_tuning.batchbook import Line, parcels
 from tests.fakes.openai_server import Rule
 
 if TYPE_CHECKING:
@@ -147,6 +147,6 @@ async def test_a_batch_that_is_refused_is_told(open_desk: OpenDesk) -> None:
 
 def test_parcels_fit_rows_and_bytes() -> None:
     lines = [Line(id=str(n), request_id=str(n), text="x" * 9) for n in range(10)]
-    assert [len(parcel) for parcel in parcels(lines, most_rows=4)] == [4, 4, 2]
-    assert [len(parcel) for parcel in parcels(lines, most_bytes=30)] == [3, 3, 3, 1]
-    assert parcels([]) == []
+    assert [len(parcel) for parcel in parcels(lines, most_rows=4, most_bytes=1000)] == [4, 4, 2]
+    assert [len(parcel) for parcel in parcels(lines, most_rows=99, most_bytes=30)] == [3, 3, 3, 1]
+    assert parcels([], most_rows=1, most_bytes=1) == []

@@ -11,7 +11,7 @@ import pytest
 from broker.errors import BrokerError
 from broker.jobs.spec import ModelRef
 from broker.providers.contract import CompletionRequest
-from broker.providers.openai_tuning.secrecy import Censor
+from broker.providers.secrecy import Censor
 from tests.fakes.openai_server import Rule
 from tests.unit.openai.conftest import CANARY
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 # Longer than a batch may take (24 hours) and shorter than its files live (30 days).
 _REUSE_S = 48 * 3600.0
-MOST_ROWS = 50_000
-MOST_BYTES = 190 * 1024 * 1024  # 200 MB are allowed
 _ID_LENGTH = 32
 
 
@@ -32,7 +31,7 @@ class Line:
     """One row of a batch.
 
     Attributes:
-        id: Hash of what is asked; the row's `custom_id`.
+        id: Hash of what is asked, by which its answer is found.
         request_id: The caller's own id.
         text: The row as it goes into the input file.
     """
@@ -47,7 +46,7 @@ class Record:
     """One batch.
 
     Attributes:
-        key: Random; travels in the batch's metadata.
+        key: Random; travels with the batch.
         model: The model asked.
         rows: Ids of its rows.
         begun_at: When it was planned, seconds since 1970.
@@ -77,6 +76,16 @@ class Book:
             folder: Where the files lie.
         """
         self._folder = folder
+
+    @classmethod
+    def of(cls, data_dir: Path, account: str) -> Book:
+        """Return the book of an account.
+
+        Args:
+            data_dir: The broker's data folder.
+            account: The account's name.
+        """
+        return cls(data_dir / "batches" / re.sub(r"[^\w.+-]+", "_", account))
 
     def add(self, model: str, lines: Iterable[Line], sha256: str) -> Record:
         """Write a new record, before anything is sent.
@@ -127,26 +136,24 @@ class Book:
         return self._folder / f"{record.key}.jsonl"
 
 
-def line(request_id: str, body: Mapping[str, Any]) -> Line:
-    """Return a request as a row of a batch.
+def row_id(request_id: str, body: Mapping[str, Any]) -> str:
+    """Return the id of a row: the same question of the same caller is the same row.
 
     Args:
         request_id: The caller's own id.
-        body: Of the chat completion.
+        body: What is asked.
     """
     told = json.dumps([request_id, body], sort_keys=True, ensure_ascii=False)
-    row_id = hashlib.sha256(told.encode()).hexdigest()[:_ID_LENGTH]
-    row = {"custom_id": row_id, "method": "POST", "url": "/v1/chat/completions", "body": dict(body)}
-    return Line(id=row_id, request_id=request_id, text=json.dumps(row, ensure_ascii=False))
+    return hashlib.sha256(told.encode()).hexdigest()[:_ID_LENGTH]
 
 
-def parcels(lines: Iterable[Line], *, most_rows: int = MOST_ROWS, most_bytes: int = MOST_BYTES) -> list[list[Line]]:
+def parcels(lines: Iterable[Line], *, most_rows: int, most_bytes: int) -> list[list[Line]]:
     """Return rows in parcels that fit into a batch.
 
     Args:
         lines: The rows.
         most_rows: Most rows of a batch.
-        most_bytes: Largest input file.
+        most_bytes: Largest input.
     """
     made: list[list[Line]] = []
     size = 0
