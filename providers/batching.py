@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -70,7 +70,7 @@ class Service(Protocol[Ended]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchCompleter(Generic[Ended]):
+class BatchCompleter:
     """Asks one model by batches.
 
     Attributes:
@@ -125,7 +125,7 @@ class BatchCompleter(Generic[Ended]):
 class _Round:
     """One call of `complete`."""
 
-    completer: BatchCompleter[Any]
+    completer: BatchCompleter
     requests: dict[str, CompletionRequest]
     send: MemoryObjectSendStream[Answer]
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # What a key or a header with one looks like, also when a server echoes it in part.
 _PATTERNS = (
     re.compile(r"\bsk-[\w*.\-]{6,}"),
+    re.compile(r"\bAIza[\w\-]{10,}"),
     re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=\-]{6,}"),
     re.compile(r"(?<=://)[^/\s@]+@"),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from openai import omit
 
 from broker.errors import OutcomeUnknownError, Problem, RefusedError, UnavailableError
-from broker.gateway import Gate, Limits
+from broker.gateway import Gate
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Handle, Intent
 from broker.jobs.spec import DatasetRef, Method, ModelRef, TuneSpec
@@ -24,6 +24,7 @@ from broker.providers.contract import (
     RemoteStatus,
     Verdict,
 )
+from broker.providers.limits import told_limits
 from broker.providers.openai_tuning import checks, payloads, progress, readings
 from broker.providers.openai_tuning.batches import MOST_BYTES, MOST_ROWS, Batches
 from broker.providers.openai_tuning.completions import LiveCompleter
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from openai import AsyncOpenAI
 
-    from broker.settings import Account
 
 _GRACE_S = 60.0
 _POLL_S = 10.0
@@ -79,7 +79,7 @@ class OpenAIProvider:
             report=context.report,
         )
         limited_s = float(self._options.get("limited_s", _LIMITED_S))
-        self._answers = Gate(judge, _limits(context.account), self._connection.patience(limited_s))
+        self._answers = Gate(judge, told_limits(context.account), self._connection.patience(limited_s))
         self._looks = Looks(fetch=self._page, retrieve=self._retrieve)
 
     @property
@@ -137,7 +137,7 @@ class OpenAIProvider:
 
     def estimate_answers(self, model: ModelRef, input_tokens: int, output_tokens: int) -> Estimate:
         """Return the cost of asking a model for so many tokens."""
-        return self._prices.answering(model, input_tokens, output_tokens)
+        return self._prices.answers.answering(model, input_tokens, output_tokens)
 
     # --- the life of a job ----------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class OpenAIProvider:
         live = LiveCompleter(
             connection=self._connection,
             gate=self._answers,
-            questions=Questions(model=model.name, prices=self._prices, limit_field=self._limit_field()),
+            questions=Questions(model=model.name, prices=self._prices.answers, limit_field=self._limit_field()),
             tasks=self._context.tasks,
             timeout_s=float(self._options.get("answer_timeout_s", _ANSWER_S)),
         )
@@ -368,17 +368,6 @@ class OpenAIProvider:
 def _announced(context: ProviderContext) -> str:
     said = context.catalog.announcements_for(checks.KIND, "tuning", checks.today())
     return "; ".join(problem.what for problem in said)
-
-
-def _limits(account: Account) -> Limits:
-    told = account.options
-    asked = account.concurrency or told.get("concurrency")
-    return Limits(
-        requests_per_minute=told.get("requests_per_minute"),
-        tokens_per_minute=told.get("tokens_per_minute"),
-        concurrency=int(asked or Limits().concurrency),
-        concurrency_told=asked is not None,
-    )
 
 
 def _upload_rules(options: Mapping[str, Any], grace_s: float) -> UploadRules:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from broker.providers.contract import Answer
 from broker.providers.openai_tuning.faults import MalformedAnswerError
 from broker.providers.openai_tuning.listing import entries, fields
-from broker.providers.openai_tuning.prices import Prices
+from broker.providers.prices import AnswerPrices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Questions:
     """
 
     model: str
-    prices: Prices
+    prices: AnswerPrices
     limit_field: str = "max_completion_tokens"
 
     def body(self, request: CompletionRequest) -> dict[str, Any]:
