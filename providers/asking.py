@@ -37,8 +37,8 @@ class Answer:
 
     Attributes:
         id: Of the request.
-        text: The answer; empty when `failure` is set.
-        finish_reason: `stop`, `length`, `content_filter`, … as the provider says.
+        text: The answer; what there is of it when `failure` is set.
+        finish_reason: `stop`, `length`, `content_filter`, `safety`, … as the provider says.
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens of the answer.
         cost_usd: What it cost, when known.

@@ -18,6 +18,7 @@ ENTRY_POINT_GROUP = "broker.providers"
 BUILT_IN: Mapping[str, str] = {
     "local": "broker.providers.local:create",
     "openai": "broker.providers.openai_tuning:create",
+    "gemini": "broker.providers.gemini:create",
     "fake": "broker.providers.fake:create",
 }
 

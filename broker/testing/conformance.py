@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from broker.errors import OutcomeUnknownError
+from broker.errors import OutcomeUnknownError, RefusedError
 from broker.jobs.records import Handle
 from broker.jobs.spec import Decoding, ModelRef
 from broker.providers.contract import Advice, Answer, CompletionRequest, RemoteState, RemoteStatus
@@ -84,6 +84,33 @@ class ProviderConformance:
         strange = opened.provider.classify(RuntimeError("strange"))
         assert strange.message
         assert strange.code
+
+    async def test_answers_have_a_price_that_is_a_range_and_pure(self, opened: OpenCase) -> None:
+        """The same tokens have the same price, and more of them cost no less."""
+        _needs_completer(opened)
+        model = _base(opened)
+        estimate = opened.provider.estimate_answers(model, 1000, 500)
+        assert 0 <= estimate.low_usd <= estimate.high_usd
+        assert estimate == opened.provider.estimate_answers(model, 1000, 500)
+        assert estimate.high_usd <= opened.provider.estimate_answers(model, 2000, 500).high_usd
+        assert opened.provider.capabilities.paid or estimate.high_usd == 0
+
+    async def test_a_provider_that_does_not_tune_says_so(self, opened: OpenCase) -> None:
+        """It has no jobs: the check tells, a submit is refused, and whoever looks finds nothing."""
+        if opened.provider.capabilities.tuner:
+            pytest.skip(f"{opened.case.name} tunes")
+        provider, intent = opened.provider, opened.intent()
+        assert any(problem.severity == "error" and problem.fix for problem in provider.check(opened.spec()))
+        with pytest.raises(RefusedError):
+            await provider.prepare(intent)
+        with pytest.raises(RefusedError):
+            await provider.submit(intent)
+        assert await provider.find(intent) is None
+        strange = Handle(provider=opened.case.name, id="no-such-job")
+        assert dict(await provider.poll([strange])) == {}
+        assert await provider.recall(strange) is None
+        assert [event async for event in provider.events(strange, None)] == []
+        assert await provider.checkpoints(strange) == []
 
     # --- tuning ----------------------------------------------------------------------------------------------------
 

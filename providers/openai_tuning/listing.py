@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from broker.providers.foreign_json import Item, entries, fields
 
 PAGE = 100
 # Far more than any account has; a server that invents ids for ever ends here.
 MOST_PAGES = 20_000
 
-Item = dict[str, Any]
 Fetch = Callable[[str | None], Awaitable[dict[str, Any]]]
 
 
@@ -34,16 +35,6 @@ async def pages(fetch: Fetch) -> AsyncIterator[list[Item]]:
         after = str(items[-1]["id"])
         if not found.get("has_more"):
             return
-
-
-def fields(value: object) -> dict[str, Any]:
-    """Return a JSON object as it is, and anything else (null, a text) as an empty one."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def entries(value: object) -> Sequence[Any]:
-    """Return a JSON array as it is, and anything else as an empty one."""
-    return cast("Sequence[Any]", value) if isinstance(value, list) else ()
 
 
 def items_of(page: dict[str, Any]) -> list[Item]:

@@ -15,7 +15,8 @@ from typing import TypeVar
 import anyio
 
 from broker.errors import ProviderError, RefusedError
-from broker.providers.openai_tuning.listing import PAGE, Fetch, Item, pages
+from broker.providers.foreign_json import Item
+from broker.providers.openai_tuning.listing import PAGE, Fetch, pages
 
 T = TypeVar("T")
 

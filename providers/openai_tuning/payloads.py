@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.jobs.spec import Method, ParameterValue, TuneSpec
 from broker.providers.contract import Parameter
-from broker.providers.openai_tuning.listing import fields
+from broker.providers.foreign_json import fields
 
 if TYPE_CHECKING:
     from broker.jobs.records import Intent

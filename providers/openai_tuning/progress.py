@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from broker.jobs.records import EventKind
 from broker.jobs.spec import ModelRef
 from broker.providers.contract import Checkpoint, RemoteEvent
-from broker.providers.openai_tuning.listing import fields
+from broker.providers.foreign_json import fields
 
 if TYPE_CHECKING:
-    from broker.providers.openai_tuning.listing import Item
+    from broker.providers.foreign_json import Item
 
 # "Step 10/90: training loss=0.53, validation loss=0.61", as the live service words it.
 _STEP = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([\d.eE+-]+)(?:.*?validation loss=([\d.eE+-]+))?")

@@ -24,13 +24,14 @@ from broker.providers.contract import (
     RemoteStatus,
     Verdict,
 )
+from broker.providers.foreign_json import Item, entries
 from broker.providers.limits import told_limits
 from broker.providers.openai_tuning import checks, payloads, progress, readings
 from broker.providers.openai_tuning.batches import MOST_BYTES, MOST_ROWS, Batches
 from broker.providers.openai_tuning.completions import LiveCompleter
 from broker.providers.openai_tuning.connection import Connection
 from broker.providers.openai_tuning.faults import judge
-from broker.providers.openai_tuning.listing import PAGE, Item, created_at, entries, newest_first, pages
+from broker.providers.openai_tuning.listing import PAGE, created_at, newest_first, pages
 from broker.providers.openai_tuning.looks import Looks
 from broker.providers.openai_tuning.prices import Prices
 from broker.providers.openai_tuning.questions import Questions

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from broker.jobs.spec import ModelRef
 from broker.providers.contract import RemoteState, RemoteStatus, Verdict
-from broker.providers.openai_tuning.listing import Item, created_at, fields
+from broker.providers.foreign_json import Item, fields
+from broker.providers.openai_tuning.listing import created_at
 from broker.providers.openai_tuning.progress import moment
 from broker.providers.openai_tuning.statuses import JOB_STATES
 

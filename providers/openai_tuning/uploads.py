@@ -18,8 +18,9 @@ from openai import omit
 
 from broker.errors import OutcomeUnknownError, ProviderError, RefusedError, UnavailableError
 from broker.providers.contract import UploadLedger
+from broker.providers.foreign_json import Item, fields
 from broker.providers.openai_tuning.connection import Connection
-from broker.providers.openai_tuning.listing import Item, fields, pages
+from broker.providers.openai_tuning.listing import pages
 from broker.providers.openai_tuning.statuses import FILE_READY
 
 if TYPE_CHECKING:

@@ -89,7 +89,8 @@ def _text_of(whole: dict[str, Any]) -> str:
 def _ended(fault: str, options: dict[str, Any], request: dict[str, Any], response_id: str, text: str) -> dict[str, Any]:
     """Return an answer that ended for another reason than being done."""
     category = str(options.get("category", "DANGEROUS_CONTENT"))
-    loop = str(options.get("loop", _LOOP)) * 60
+    piece = str(options.get("loop", _LOOP))
+    loop = piece * max(60, 600 // len(piece))
     match fault:
         case "safety":
             return body(request, response_id, text=None, reason="SAFETY", safetyRatings=ratings(category))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import RefusedError, UnavailableError
-from broker.providers.openai_tuning.listing import Item, pages
+from broker.providers.openai_tuning.listing import pages
 from broker.providers.openai_tuning.looks import Looks
+
+if TYPE_CHECKING:
+    from broker.providers.foreign_json import Item
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from broker.providers.openai_tuning.statuses import BATCH_ENDS, FILE_READY, JOB_
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from broker.providers.openai_tuning.listing import Item
+    from broker.providers.foreign_json import Item
 
 
 def words(model: type[BaseModel], field: str) -> set[str]:

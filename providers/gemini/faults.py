@@ -1,0 +1,254 @@
+"""Reads every exception of the official SDK: what it means, what to do, in words without secrets.
+
+| from the server | advice | code |
+|---|---|---|
+| 400 `API_KEY_INVALID`, 401 | never | `unauthorized` |
+| 400 `FAILED_PRECONDITION`, 403 | never | `forbidden` |
+| other 400, other 4xx | never | Google's status in lower case, as `invalid_argument` |
+| 404 | never | `not_found`; the fix names living models |
+| 409 `ALREADY_EXISTS` | never | `already_exists` |
+| 429 | retry at the time told by `RetryInfo`, else by `Retry-After` | `rate_limited` |
+| 429 of a daily quota, or of a quota of nothing | never | `quota_exhausted` |
+| 408, 499, other 409, 5xx | retry; unknown for a creating call | `unavailable` |
+| no connection | retry | `unreachable` |
+| connection broke, time-out, half an answer | retry; unknown for a creating call | `no_answer` |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx2
+from google.genai import errors
+from pydantic import ValidationError
+
+from broker.gateway import Fate, Judgement, Seen, read_headers
+from broker.gateway.limits import duration_s
+from broker.providers.contract import Advice, Verdict
+from broker.providers.foreign_json import Item, entries, fields
+from broker.providers.secrecy import Censor
+from broker.providers.verdicts import as_error, carried
+
+if TYPE_CHECKING:
+    from broker.errors import ProviderError
+
+
+def _of_aiohttp(name: str) -> tuple[type[Exception], ...]:
+    """Return an exception of aiohttp, which the SDK runs on where it is installed."""
+    return (getattr(import_module("aiohttp"), name),) if find_spec("aiohttp") else ()
+
+
+class MalformedAnswerError(Exception):
+    """The server answered 2xx with something that is no such object."""
+
+
+# Raised before a single byte of the request has left.
+_NOT_SENT: tuple[type[Exception], ...] = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    *_of_aiohttp("ClientConnectorError"),
+)
+# No answer came, or half of one.
+_SILENT: tuple[type[Exception], ...] = (
+    httpx2.HTTPError,
+    *_of_aiohttp("ClientError"),
+    TimeoutError,
+    MalformedAnswerError,
+    json.JSONDecodeError,
+    errors.UnknownApiResponseError,
+    ValidationError,
+)
+# What the SDK and a broken answer raise; everything else is a mistake of ours.
+FOREIGN: tuple[type[Exception], ...] = (errors.APIError, *_SILENT)
+# Refusals that every row of the account would meet.
+OF_THE_ACCOUNT = frozenset({"unauthorized", "forbidden", "not_found", "quota_exhausted"})
+
+_OVERLOADED = frozenset({500, 502, 503, 504, 529})
+_DOUBTFUL = frozenset({408, 499})
+_LONGEST_TEXT = 600
+_KEY_FIX = "set GEMINI_API_KEY (or BROKER_GEMINI_API_KEY) to a valid key: https://aistudio.google.com/apikey"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A `google.rpc.Status`, or whatever a server sent in its place.
+
+    Attributes:
+        status: As `RESOURCE_EXHAUSTED`.
+        message: Google's words.
+        details: The typed details.
+    """
+
+    status: str
+    message: str
+    details: tuple[Item, ...] = ()
+
+    @classmethod
+    def by(cls, error: errors.APIError) -> Said:
+        """Read the body of an error."""
+        sent: Any = getattr(error, "details", None)
+        whole = fields(sent)
+        inner = fields(whole.get("error")) or whole
+        details = tuple(fields(one) for one in entries(inner.get("details")))
+        message = str(inner.get("message") or error.message or sent or "")
+        return cls(status=str(inner.get("status") or error.status or ""), message=message, details=details)
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """Return the reasons of its `ErrorInfo`."""
+        return frozenset(str(one.get("reason")) for one in self._typed("ErrorInfo"))
+
+    @property
+    def retry_s(self) -> float | None:
+        """Return the seconds that its `RetryInfo` asks us to wait."""
+        told = (duration_s(str(one.get("retryDelay") or "")) for one in self._typed("RetryInfo"))
+        return next((seconds for seconds in told if seconds is not None), None)
+
+    @property
+    def used_up(self) -> str:
+        """Return the quota that no short wait fills again: a day's, or one of nothing; empty when there is none."""
+        for failure in self._typed("QuotaFailure"):
+            for violation in map(fields, entries(failure.get("violations"))):
+                quota = str(violation.get("quotaId") or violation.get("quotaMetric") or "a quota")
+                if "PerDay" in quota or str(violation.get("quotaValue")) == "0":
+                    value = violation.get("quotaValue")
+                    return f"{quota} ({value})" if value else quota
+        return ""
+
+    def _typed(self, name: str) -> list[Item]:
+        return [one for one in self.details if str(one.get("@type", "")).endswith(f"google.rpc.{name}")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads exceptions of one account.
+
+    Attributes:
+        censor: Removes secrets.
+        host: Where the account's API is, for messages.
+        instead: Returns living models to use in place of one that is gone.
+    """
+
+    censor: Censor
+    host: str
+    instead: Callable[[str], tuple[str, ...]]
+
+    def read(self, error: BaseException, *, creating: bool = False) -> Verdict:
+        """Say what an exception means.
+
+        Args:
+            error: Raised by the SDK, or by this provider.
+            creating: The call creates something that must not exist twice.
+        """
+        if (verdict := carried(error)) is not None:
+            return verdict
+        if isinstance(error, errors.APIError):
+            return self._read_status(error, creating=creating)
+        return self._read_silence(error, creating=creating)
+
+    def raised(self, error: BaseException, *, creating: bool = False, where: str = "") -> ProviderError:
+        """Return one of our own errors for an exception; raise it `from None`: the SDK's holds request headers.
+
+        Args:
+            error: Raised by the SDK.
+            creating: The call creates something that must not exist twice.
+            where: What was being done.
+        """
+        return as_error(self.read(error, creating=creating), where=where)
+
+    def _read_status(self, error: errors.APIError, *, creating: bool) -> Verdict:
+        status, said = error.code, Said.by(error)
+        text = self.censor(said.message)[:_LONGEST_TEXT]
+        if status == 429:
+            return self._read_429(error, said, text)
+        if status == 401 or "API_KEY_INVALID" in said.reasons:
+            return _never("unauthorized", f"{self.host} does not know the key: {text}", _KEY_FIX)
+        if status == 403 or said.status == "FAILED_PRECONDITION":
+            fix = "check that the key is alive, its project may use the Gemini API, and the region and billing allow it"
+            return _never("forbidden", f"{self.host} does not allow it: {text}", fix)
+        if status == 404:
+            return _never("not_found", f"{self.host} knows no such thing: {text}", self._living(said.message))
+        if status in _DOUBTFUL or status >= 500 or (status == 409 and said.status != "ALREADY_EXISTS"):
+            advice = Advice.UNKNOWN if creating else Advice.RETRY
+            return Verdict(advice=advice, code="unavailable", message=f"{self.host} failed ({status}): {text}")
+        said_so = f"{self.host} refused the request ({status}): {text}"
+        return _never(said.status.lower().replace(" ", "_") or "bad_request", said_so, "change what it complains about")
+
+    def _read_429(self, error: errors.APIError, said: Said, text: str) -> Verdict:
+        if quota := said.used_up:
+            fix = "wait until the quota is filled again (midnight, Pacific time), or raise the account's tier"
+            return _never("quota_exhausted", f"{self.host} has no quota left today: {quota}: {text}", fix)
+        message = f"{self.host} asks for fewer requests: {text}"
+        after_s = seen(error, said).retry_after_s
+        return Verdict(advice=Advice.RETRY_AT, code="rate_limited", message=message, after_s=after_s)
+
+    def _living(self, text: str) -> str:
+        named = re.search(r"models/([\w.\-]+)", text)
+        instead = self.instead(named[1]) if named else ()
+        return f"use {' or '.join(instead)}" if instead else "check the model, the base URL and the option api_version"
+
+    def _read_silence(self, error: BaseException, *, creating: bool) -> Verdict:
+        words = self.censor(f"{type(error).__name__}: {error}".rstrip(": "))[:_LONGEST_TEXT]
+        if isinstance(error, _NOT_SENT):
+            fix = "check the base URL and the network"
+            message = f"{self.host} cannot be reached: {words}"
+            return Verdict(advice=Advice.RETRY, code="unreachable", message=message, fix=fix)
+        silent = isinstance(error, _SILENT)
+        advice = Advice.UNKNOWN if creating or not silent else Advice.RETRY
+        code = "no_answer" if silent else "unexpected"
+        return Verdict(advice=advice, code=code, message=f"no usable answer from {self.host}: {words}")
+
+
+def seen(error: errors.APIError, said: Said) -> Seen:
+    """Return what a refusal said about the limits: Google's `RetryInfo`, else what the headers say.
+
+    Args:
+        error: Raised by the SDK.
+        said: Its body.
+    """
+    headers: Mapping[str, Any] = getattr(getattr(error, "response", None), "headers", None) or {}
+    told = read_headers({str(name).lower(): str(value) for name, value in headers.items()})
+    return told if said.retry_s is None else Seen(retry_after_s=said.retry_s)
+
+
+def judge(error: BaseException) -> Judgement:
+    """Tell the gateway what an exception of a repeatable call means for its limits."""
+    if not isinstance(error, errors.APIError):
+        return Judgement(fate=Fate.RETRY if isinstance(error, _SILENT) else Fate.FINAL)
+    said = Said.by(error)
+    if error.code == 429:
+        return Judgement(fate=Fate.FINAL if said.used_up else Fate.LIMITED, seen=seen(error, said))
+    if error.code in _OVERLOADED:
+        return Judgement(fate=Fate.OVERLOADED)
+    passing = error.code in _DOUBTFUL or (error.code == 409 and said.status != "ALREADY_EXISTS")
+    return Judgement(fate=Fate.RETRY if passing else Fate.FINAL)
+
+
+def json_object(text: Any) -> Item:
+    """Return the JSON object that a server answered with, whatever the SDK makes of it.
+
+    Args:
+        text: The body.
+
+    Raises:
+        MalformedAnswerError: It is none.
+    """
+    try:
+        found: Any = json.loads(text or "")
+    except (TypeError, ValueError) as error:
+        raise MalformedAnswerError(f"not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise MalformedAnswerError(f"a JSON object was expected, not {type(found).__name__}")
+    return cast("Item", found)
+
+
+def _never(code: str, message: str, fix: str) -> Verdict:
+    return Verdict(advice=Advice.NEVER, code=code, message=message, fix=fix)

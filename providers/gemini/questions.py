@@ -1,0 +1,111 @@
+"""A prompt as the body of a `generateContent`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from broker.providers.foreign_json import Item, entries, fields
+
+if TYPE_CHECKING:
+    from broker.providers.contract import CompletionRequest
+
+# Limit of the API.
+MOST_STOPS = 5
+# Characters of a token, roughly, where no tokenizer is known.
+_TOKEN_LENGTH = 4
+_ROLES = {"user": "user", "assistant": "model", "model": "model"}
+_SYSTEM = frozenset({"system", "developer"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """How one model is asked.
+
+    Attributes:
+        thinking: `thinkingConfig` of the account, where a person set one.
+    """
+
+    thinking: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def problem(self, request: CompletionRequest) -> str:
+        """Say why a prompt cannot be asked here; empty when it can.
+
+        Args:
+            request: The prompt.
+        """
+        for message in request.messages:
+            role = str(message.get("role"))
+            if role not in _ROLES and role not in _SYSTEM:
+                return f"unaskable: a message of the role {role!r}; Gemini is asked with system, user and assistant"
+            if any(fields(part).get("type") != "text" for part in _parts(message.get("content"))):
+                return "unaskable: a message holds something other than text"
+        return "" if _turns(request) else "unaskable: the prompt has no text but the system message"
+
+    def body(self, request: CompletionRequest) -> Item:
+        """Return the body of `models/NAME:generateContent`.
+
+        Args:
+            request: A prompt without a `problem`.
+        """
+        system = [{"text": _text(one)} for one in request.messages if one.get("role") in _SYSTEM and _text(one)]
+        body: Item = {"contents": _turns(request), "generationConfig": self._config(request)}
+        return {**body, "systemInstruction": {"parts": system}} if system else body
+
+    def tokens(self, request: CompletionRequest) -> float:
+        """Return the tokens that a request may use, as a rate limit counts them: the prompt and the longest answer."""
+        length = sum(len(_text(message)) for message in request.messages)
+        return length / _TOKEN_LENGTH + request.decoding.max_tokens
+
+    def _config(self, request: CompletionRequest) -> Item:
+        decoding = request.decoding
+        config: Item = {
+            "temperature": decoding.temperature,
+            "topP": decoding.top_p,
+            "maxOutputTokens": decoding.max_tokens,
+            "seed": decoding.seed,
+        }
+        if request.stop:
+            config["stopSequences"] = list(request.stop[:MOST_STOPS])
+        if request.schema is not None:
+            config |= {"responseMimeType": "application/json", "responseJsonSchema": dict(request.schema)}
+        if self.thinking:
+            config["thinkingConfig"] = dict(self.thinking)
+        return config
+
+
+def thinking(options: Mapping[str, Any]) -> Item:
+    """Return the `thinkingConfig` of an account's options.
+
+    Args:
+        options: `thinking_budget` (tokens; 0 is none, -1 is the model's choice) or `thinking_level` (`low`, `high`, …).
+    """
+    config: Item = {}
+    if options.get("thinking_budget") is not None:
+        config["thinkingBudget"] = int(options["thinking_budget"])
+    if options.get("thinking_level"):
+        config["thinkingLevel"] = str(options["thinking_level"]).upper()
+    return config
+
+
+def _turns(request: CompletionRequest) -> list[Item]:
+    """Return the turns; neighbours of one role become one turn."""
+    turns: list[Item] = []
+    for message in request.messages:
+        role, text = _ROLES.get(str(message.get("role"))), _text(message)
+        if role is None or not text:
+            continue
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["parts"].append({"text": text})
+        else:
+            turns.append({"role": role, "parts": [{"text": text}]})
+    return turns
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return "\n".join(str(fields(part).get("text") or "") for part in _parts(message.get("content")))
+
+
+def _parts(content: object) -> Sequence[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else entries(content)
