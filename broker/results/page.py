@@ -6,10 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from broker.results import wording
-from broker.results.values import Cell, Column, ResultRow, ResultsTable
+from broker.results.fields import usual
+from broker.results.values import Cell, Column, ResultRow, ResultsTable, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from broker.results.fields import Field
 
 # `color-scheme` and `currentColor` follow the page around, light or dark.
 _STYLE = """
@@ -34,51 +37,51 @@ def to_html(table: ResultsTable) -> str:
     Args:
         table: What to show.
     """
-    policies = len({row.policy for row in table.rows}) > 1
-    texts = ["model", "method", "provider", "precision", *(["prompt"] if policies else [])]
-    heads = [f'<th class="t" scope="col">{text}</th>' for text in texts]
-    heads += [f'<th scope="col">{text}</th>' for text in ("rows", "n")]
-    heads += [_head(column) for column in table.columns]
-    heads += [f'<th scope="col">{text}</th>' for text in ("training", "cost")]
-    body = [_row(table, i, policies=policies) for i in range(len(table.rows))]
+    shown = usual(table)
+    heads = '<th class="t" scope="col">model</th>' + "".join(_head(field) for field in shown)
+    body = "".join(
+        _section(section, shown, apart=not table.arrangement.sort)
+        for section in table.sections or (Section(title="", rows=table.rows),)
+    )
     warned = _lines("warn", ("! " + line for line in table.warnings))
     noted = _lines("note", table.notes)
     return (
         f'<div class="broker-results"><style>{_STYLE}</style><table>'
         f"<caption>Results of {escape(table.experiment)}</caption>"
-        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>{warned}{noted}</div>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{warned}{noted}</div>"
     )
 
 
-def _head(column: Column) -> str:
-    name, *rest = wording.head(column)
-    return f'<th scope="col">{escape(name)}' + "".join(f"<small>{escape(part)}</small>" for part in rest) + "</th>"
+def _head(field: Field) -> str:
+    kind = "" if field.numeric else ' class="t"'
+    name, *rest = wording.head(field.column) if field.column else [field.name.replace("_", " ")]
+    small = "".join(f"<small>{escape(part)}</small>" for part in rest)
+    return f'<th{kind} scope="col">{escape(name)}{small}</th>'
 
 
-def _row(table: ResultsTable, index: int, *, policies: bool) -> str:
-    row = table.rows[index]
-    first = index > 0 and table.rows[index - 1].kind != row.kind
-    texts = [
-        row.method or row.kind,
-        row.provider,
-        row.precision or wording.NOTHING,
-        *([row.policy] if policies else []),
-    ]
-    cells = [_model(row), *(f'<td class="t">{escape(text)}</td>' for text in texts)]
-    cells += [_number(wording.count(row.rows_trained)), _number(wording.asked(row))]
-    cells += [_cell(column, row.cells.get(column.name, Cell())) for column in table.columns]
-    cells += [_number(wording.duration(row.train_s)), _number(wording.money(row.cost_usd))]
-    opening = '<tr class="first">' if first else "<tr>"
-    return f"{opening}{''.join(cells)}</tr>"
+def _section(section: Section, shown: Sequence[Field], *, apart: bool) -> str:
+    """Return the rows of a group under its head; without a head, bases stand apart from tuned models."""
+    rows: list[str] = []
+    if section.title:
+        rows.append(f'<tr><th class="t" colspan="{len(shown) + 1}">{escape(section.title)}</th></tr>')
+    for i, row in enumerate(section.rows):
+        first = apart and not section.title and i > 0 and section.rows[i - 1].kind != row.kind
+        cells = "".join(_field(field, row) for field in shown)
+        opening = '<tr class="first">' if first else "<tr>"
+        rows.append(f"{opening}{_model(row)}{cells}</tr>")
+    return "".join(rows)
+
+
+def _field(field: Field, row: ResultRow) -> str:
+    if field.column is not None:
+        return _cell(field.column, row.cells.get(field.name, Cell()))
+    kind = "" if field.numeric else ' class="t"'
+    return f"<td{kind}>{escape(field.text(row))}</td>"
 
 
 def _model(row: ResultRow) -> str:
     status = "" if row.done else f"<small>{escape(wording.status(row))}</small>"
     return f'<td class="t m">{escape(row.label)}{status}</td>'
-
-
-def _number(text: str) -> str:
-    return f"<td>{escape(text)}</td>"
 
 
 def _cell(column: Column, cell: Cell) -> str:

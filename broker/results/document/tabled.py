@@ -30,7 +30,8 @@ def table_section(report: Report) -> str:
     minor = frozenset[str]() if table.arrangement.columns else _MINOR
     heads = _head("model", "text") + "".join(_field_head(field, minor) for field in shown)
     bodies = "".join(
-        _body(section, shown, spans, minor) for section in table.sections or (Section(title="", rows=table.rows),)
+        _body(section, shown, spans, minor, apart=not (table.sections or table.arrangement.sort))
+        for section in table.sections or (Section(title="", rows=table.rows),)
     )
     search = (
         '<p class="tools" hidden><input type="search" id="models" placeholder="find a model" aria-label="Find a model">'
@@ -74,13 +75,15 @@ def _span(table: ResultsTable, column: Column) -> Span:
     return (min(ends), max(ends)) if ends else (0.0, 0.0)
 
 
-def _body(section: Section, shown: Sequence[Field], spans: Mapping[str, Span], minor: frozenset[str]) -> str:
+def _body(
+    section: Section, shown: Sequence[Field], spans: Mapping[str, Span], minor: frozenset[str], *, apart: bool
+) -> str:
     head = ""
     if section.title:
         head = f'<tr class="group"><th colspan="{len(shown) + 1}" scope="rowgroup">{escape(section.title)}</th></tr>'
     rows: list[str] = []
     for i, row in enumerate(section.rows):
-        first = i > 0 and section.rows[i - 1].kind != row.kind and not section.title
+        first = apart and i > 0 and section.rows[i - 1].kind != row.kind
         cells = "".join(_cell(field, row, spans, minor) for field in shown)
         brief = " · ".join(text for field in shown if field.name in minor and (text := _brief(field, row)))
         rows.append(f'<tr class="{row.kind}{" first" if first else ""}">{_model(row, brief)}{cells}</tr>')

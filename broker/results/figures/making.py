@@ -143,7 +143,7 @@ def losses(table: ResultsTable, curves: Sequence[LossCurve]) -> Figure:
             if points:
                 dots = tuple(Dot(x=step, y=loss) for step, loss in thinned(points))
                 lines.append((placed[curve.row], Line(label=words, hue=hues[label], dots=dots, faint=faint)))
-    held = " Broken lines: rows that were held out." if any(curve.validation for curve in found) else ""
+    held = " Thin broken lines: rows that were held out." if any(curve.validation for curve in found) else ""
     return Curves(
         name="loss",
         title=title,

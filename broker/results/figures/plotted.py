@@ -77,7 +77,7 @@ def _legend_rows(figure: Drawn) -> int:
     """Return how many lines the legend has."""
     if not isinstance(figure, Curves):
         return 0
-    labels = {line.label for panel in figure.panels for line in panel.lines}
+    labels = {line.label for panel in figure.panels for line in panel.lines if not line.faint}
     return -(-len(labels) // _ABREAST) if len(labels) > 1 else 0
 
 
@@ -136,7 +136,7 @@ def _curves(plot: Plot, figure: Curves, palette: Palette) -> None:
         ax.set_yticks(ticks, labels=[tick_text(tick) if panel.column == 0 else "" for tick in ticks])
         ax.set_ylim(ticks[0], ticks[-1])
         _panel(ax, figure, panel, palette)
-        named.update({line.label: line for line in panel.lines})
+        named.update({line.label: line for line in panel.lines if not line.faint})
         if panel.column == 0:
             ax.set_ylabel(figure.y_axis, fontsize=8, color=palette.muted)
         if panel.row == rows - 1:
@@ -180,7 +180,7 @@ def _legend(plot: Plot, figure: Curves, lines: list[Line], palette: Palette) -> 
         return
     from matplotlib.lines import Line2D
 
-    ordered = sorted(lines, key=lambda line: (line.hue, line.faint))
+    ordered = sorted(lines, key=lambda line: line.hue)
     handles = [Line2D([], [], label=line.label, **_style(line, figure, palette)) for line in ordered]
     place = (0.005, 1 - (_TITLE - 0.05) / plot.get_figheight())
     plot.legend(

@@ -148,11 +148,11 @@ def _curves(canvas: Canvas, figure: Curves, width: float, top: float) -> float:
 
 def _legend(canvas: Canvas, figure: Curves, width: float, top: float) -> float:
     """Draw which line is which; return where the panels begin."""
-    lines = {(line.label, line.hue): line for panel in figure.panels for line in panel.lines}
+    lines = {line.label: line for panel in figure.panels for line in panel.lines if not line.faint}
     x, y = 4.0, top + 12
     canvas.text(x, y, cut(figure.y_axis, width - 8, _SMALL), colour=canvas.palette.muted, size=_SMALL)
     y += 19
-    ordered = sorted(lines.values(), key=lambda line: (line.hue, line.faint))
+    ordered = sorted(lines.values(), key=lambda line: line.hue)
     if len(ordered) == 1 and len(figure.panels) == 1:
         return y - 8
     for line in ordered:
@@ -160,7 +160,7 @@ def _legend(canvas: Canvas, figure: Curves, width: float, top: float) -> float:
         needed = 34 + text_width(label) + 16
         if x + needed > width and x > 4:
             x, y = 4.0, y + 18
-        canvas.path([(x, y - 4), (x + 26, y - 4)], line.hue, faint=line.faint)
+        canvas.path([(x, y - 4), (x + 26, y - 4)], line.hue)
         if figure.sizes:
             canvas.mark(x + 13, y - 4, canvas.hue(line.hue), shape=line.hue)
         canvas.text(x + 33, y, label)
