@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from broker.jobs.spec import Decoding, ModelRef, Spec, TuneSpec
+from broker.jobs.spec import DatasetRef, Decoding, ModelRef, Spec, TuneSpec
 from broker.jobs.states import RESTING, TERMINAL, JobKind, State
 
 
@@ -236,6 +236,25 @@ class Working:
     remote_status: str | None = None
     troubled: bool = False
     wish: Wish | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedRows:
+    """Rows that tuning jobs were given, once for each different set.
+
+    Attributes:
+        data: The set, as the first of the jobs names it.
+        watched: They are the jobs' own validation rows, whose loss was looked at, and not what was trained on.
+        job_id: The first of the jobs.
+        experiment: Of that job.
+        jobs: How many jobs there are.
+    """
+
+    data: DatasetRef
+    watched: bool
+    job_id: str
+    experiment: str
+    jobs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from broker.api.comparing import Comparing
 from broker.api.curating import Curating
 from broker.api.evaluating import Evaluating
 from broker.api.judges import named_judge
+from broker.api.overlaps import note_overlap
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, JudgeRequest, one_job
@@ -69,6 +70,8 @@ class Broker(Following, Voting, Reading, Asking, Evaluating, Comparing, Curating
         """
         await self.offline.make_for(planned.job.spec for planned in plan.jobs)
         await blocking(self._store.add_experiment, plan.experiment)
+        if plan.overlap:
+            await blocking(note_overlap, self._store, plan.experiment.name, plan.overlap)
         if plan.experiment.budget_usd is not None:
             await blocking(self._store.set_budget, plan.experiment.name, plan.experiment.budget_usd)
         for account in {planned.job.spec.provider for planned in plan.jobs}:

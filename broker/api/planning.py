@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.api.judges import estimate_judge, judging
+from broker.api.lineage import trained_on
+from broker.api.overlaps import OverlapFinder
 from broker.api.sources import Sources
 from broker.errors import BudgetError, DataError, Problem, SpecError
 from broker.evaluation import DEFAULT_METRICS
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
 from broker.jobs.records import Experiment, Handle, Job, NewJob
-from broker.jobs.spec import DatasetRef, EvaluateSpec, JudgeSpec, ModelRef, PromptPolicy, TuneSpec
+from broker.jobs.spec import DatasetRef, EvaluateSpec, JudgeSpec, ModelRef, PromptPolicy, Spec, TuneSpec
 from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate, Provider
 from broker.settings import BATCH, WITH_BATCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from broker.api.request import ExperimentRequest, ModelRequest, TuneRequest
     from broker.jobs.artifacts import Artifacts
@@ -57,6 +60,7 @@ class Plan:
         reused: Jobs that exist already and are the same.
         warnings: What is not wrong but should be known.
         validation: The frozen set, if anything is evaluated.
+        overlap: What it shares with training data, where that was allowed; the table says so.
     """
 
     experiment: Experiment
@@ -64,6 +68,7 @@ class Plan:
     reused: tuple[Job, ...] = ()
     warnings: tuple[Problem, ...] = ()
     validation: DatasetRef | None = None
+    overlap: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def low_usd(self) -> float:
@@ -129,24 +134,36 @@ class Planner:
         experiment = self._experiment(request, validation)
         trained = [(self._adoption(handle, spec, draft), spec) for handle, spec in adopted]
         for tuning in request.tunings:
-            trained.append(await self._tuning(tuning, request, draft, sources, validation))
+            trained.append(await self._tuning(tuning, request, draft, sources))
+        overlap: Mapping[str, Any] = {}
         if validation is not None:
             await self._evaluations(request, experiment, validation, trained, draft)
+            overlap = await self._overlaps(sources, validation, draft, allow=request.allow_overlap)
         self._raise(draft)
         await self._require_budget(experiment, draft)
         warnings = [*sources.warnings, *(problem for problem in draft.problems if problem.severity != "error")]
-        overlap = any(problem.where.startswith("overlap") for problem in warnings)
-        if overlap:
-            experiment = replace(
-                experiment, notes={**experiment.notes, "overlap": "validation prompts are in the training data"}
-            )
         return Plan(
             experiment=experiment,
             jobs=tuple(draft.jobs),
             reused=tuple(draft.reused),
             warnings=tuple(warnings),
             validation=validation,
+            overlap=overlap,
         )
+
+    async def _overlaps(
+        self, sources: Sources, validation: DatasetRef, draft: _Draft, *, allow: bool
+    ) -> Mapping[str, Any]:
+        """Look for the validation prompts in all training data; return what the table must say."""
+        assert sources.judge is not None
+        finder = OverlapFinder(self._store, self._artifacts, self._settings.cache_dir)
+        found = await blocking(finder.find, sources.judge, validation, sources.trained)
+        draft.problems += found.problems(allow=allow)
+        if not found.leaks:
+            return {}
+        specs: dict[str, Spec] = {planned.job.id: planned.job.spec for planned in draft.jobs}
+        specs |= {job.id: job.spec for job in draft.reused}
+        return found.document(await blocking(trained_on, self._store, specs))
 
     # --- tuning -----------------------------------------------------------------------------------------------------
 
@@ -156,7 +173,6 @@ class Planner:
         request: ExperimentRequest,
         draft: _Draft,
         sources: Sources,
-        validation: DatasetRef | None,
     ) -> tuple[str, TuneSpec]:
         provider = self._accounts.get(tuning.provider)
         _, ref = await sources.training(tuning.train)
@@ -171,8 +187,6 @@ class Planner:
             metadata=dict(tuning.metadata),
         )
         draft.problems += provider.check(spec)
-        if validation is not None:
-            draft.problems += await sources.overlaps(tuning.train, validation)
         same = None if request.again else await self._same_job(spec)
         if same is not None:
             draft.reused.append(same)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # Begins the name of training rows that a request mixes itself.
 MIX = "mix:"
-# How many of the prompts that are on both sides a message names.
-_NAMED_OVERLAPS = 5
 
 
 class Sources:
@@ -86,31 +84,15 @@ class Sources:
             self._training[source] = train, await self._store(train)
         return self._training[source]
 
-    async def overlaps(self, source: str, validation: DatasetRef) -> list[Problem]:
-        """Return a problem when validation prompts are in the training rows.
+    @property
+    def judge(self) -> Dataset | None:
+        """Return the rows of the frozen set, once `validation` has read them."""
+        return self._judge
 
-        Args:
-            source: Of the training rows.
-            validation: The frozen set; its rows were read by `validation`.
-        """
-        from broker.jobs.datasets import overlap
-
-        train, ref = await self.training(source)
-        assert self._judge is not None
-        found = await to_thread.run_sync(partial(overlap, train, self._judge))
-        if not found:
-            return []
-        first = "; ".join(str(item) for item in found[:_NAMED_OVERLAPS])
-        more = f" and {len(found) - _NAMED_OVERLAPS} more" if len(found) > _NAMED_OVERLAPS else ""
-        allow = self._request.allow_overlap
-        return [
-            Problem(
-                where=f"overlap of {ref.name} with {validation.name}",
-                what=f"{len(found)} validation prompt(s) are in the training data: {first}{more}",
-                fix="" if allow else "remove these rows from one of the files, or --allow-overlap (the table says so)",
-                severity="warning" if allow else "error",
-            )
-        ]
+    @property
+    def trained(self) -> list[tuple[Dataset, DatasetRef]]:
+        """Return the training rows read so far."""
+        return list(self._training.values())
 
     async def _named(self, source: str) -> Dataset:
         """Return the validation rows of a file; one that trains too gives those that it marks."""

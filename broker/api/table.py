@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.api.overlaps import DOCUMENT
 from broker.jobs.states import JobKind, State
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def read_table(store: Store, data_dir: Path, experiment: Experiment, *, all_pair
     from broker.results import build_table
 
     jobs, evaluations = gather(store, data_dir, experiment)
+    overlap = store.document(DOCUMENT, experiment.name) or {}
     preferences = load_preferences(data_dir, experiment.name)
-    return build_table(experiment, jobs, evaluations, all_pairs=all_pairs, preferences=preferences)
+    return build_table(experiment, jobs, evaluations, all_pairs=all_pairs, preferences=preferences, overlap=overlap)
 
 
 def gather(store: Store, data_dir: Path, experiment: Experiment) -> tuple[list[Job], dict[str, EvaluationResult]]:

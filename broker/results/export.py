@@ -9,7 +9,7 @@ JSON, whose keys are stable (new ones may come):
   "columns": [{"name", "label", "unit", "direction", "kind", "version", "mixed"}],
   "rows": [{
      "key", "label", "kind": "base"|"tuned", "provider", "model", "method", "precision", "policy", "rows_trained",
-     "parameters": {}, "state", "stage", "detail", "n", "failed", "empty", "cut",
+     "parameters": {}, "state", "stage", "detail", "n", "failed", "empty", "cut", "overlap", "validation_sha256",
      "metrics": {NAME: {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure",
         "details": {}}},
      "train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "judge_cost_usd", "cost_usd",
@@ -68,7 +68,7 @@ _PLAIN = (
     "state",
     "stage",
 )
-_COUNTS = ("detail", "n", "failed", "empty", "cut")
+_COUNTS = ("detail", "n", "failed", "empty", "cut", "overlap", "validation_sha256")
 _ENDING = ("train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "judge_cost_usd", "cost_usd")
 
 
@@ -138,7 +138,14 @@ def to_markdown(table: ResultsTable) -> str:
             lines.append(_line([f"**{escaped(section.title)}**", *("" for _ in shown)]))
         lines += [_line(_markdown_row(row, shown)) for row in section.rows]
     notes = [f"- **{escaped(text)}**" for text in table.warnings] + [f"- {escaped(text)}" for text in table.notes]
+    notes += [f"- {text}" for text in hash_lines(table)]
     return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+
+def hash_lines(table: ResultsTable) -> list[str]:
+    """Return the whole hash of each validation set, for forms that people keep."""
+    hashes = wording.several(table.conditions.get("validation_sha256"))
+    return [f"sha256 of the validation set: {sha}" for sha in hashes]
 
 
 def escaped(text: str) -> str:

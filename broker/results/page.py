@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from broker.results import wording
+from broker.results.export import hash_lines
 from broker.results.fields import usual
 from broker.results.values import Cell, Column, ResultRow, ResultsTable, Section
 
@@ -44,7 +45,7 @@ def to_html(table: ResultsTable) -> str:
         for section in table.sections or (Section(title="", rows=table.rows),)
     )
     warned = _lines("warn", ("! " + line for line in table.warnings))
-    noted = _lines("note", table.notes)
+    noted = _lines("note", (*table.notes, *hash_lines(table)))
     return (
         f'<div class="broker-results"><style>{_STYLE}</style><table>'
         f"<caption>Results of {escape(table.experiment)}</caption>"

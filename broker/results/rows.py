@@ -127,6 +127,7 @@ def _measured(row: ResultRow, source: _Source) -> ResultRow:
         failed=result.failed,
         empty=result.empty,
         cut=result.cut,
+        validation_sha256=str(result.conditions.get("validation_sha256") or ""),
         cells={name: _cell(found) for name, found in result.metrics.items()},
         eval_s=result.seconds,
         tokens_per_s=result.tokens_per_s,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.metrics import Kind
+from broker.results.leakage import overlap_warnings, with_overlap
 from broker.results.notes import conditions, notes, warnings
 from broker.results.preferences import preference_notes, preference_warnings
 from broker.results.ranking import Ranking, marked, rank
@@ -29,6 +30,7 @@ def build_table(
     *,
     all_pairs: bool = False,
     preferences: Sequence[PreferenceResult] = (),
+    overlap: Mapping[str, Any] | None = None,
 ) -> ResultsTable:
     """Build the results table of an experiment.
 
@@ -39,11 +41,12 @@ def build_table(
         evaluations: Results by id of the evaluation.
         all_pairs: Compare every pair of models, instead of each with its base and with the best.
         preferences: What people and judges prefer.
+        overlap: Validation prompts in training data that were allowed, as they were kept.
 
     Returns:
         Base models first, then tuned ones, each in the order asked for.
     """
-    rows = make_rows(jobs, evaluations)
+    rows = with_overlap(make_rows(jobs, evaluations), overlap or {})
     results = {row.key: evaluations[row.key] for row in rows if row.key in evaluations}
     comparable = _comparable(experiment, results)
     columns = columns_of(results)
@@ -61,15 +64,26 @@ def build_table(
         preferences=tuple(preferences),
         conditions=shared,
         notes=(*notes(columns, rows, shared, seen), *preference_notes(preferences)),
-        warnings=(*warnings(experiment, columns, rows, results, shared), *preference_warnings(preferences)),
+        warnings=(
+            *overlap_warnings(rows, overlap or {}),
+            *warnings(experiment, columns, rows, results, shared),
+            *preference_warnings(preferences),
+        ),
     )
 
 
 def _comparable(experiment: Experiment, results: Mapping[str, EvaluationResult]) -> dict[str, EvaluationResult]:
-    """Return the results on the experiment's own validation set (on the first one's, where it names none)."""
+    """Return the results that may be compared: the same questions, answered in the same way.
+
+    The questions are the experiment's own (the first result's, where it names none); the decoding is the one that most
+    of these results have.
+    """
     hashes = [result.conditions.get("validation_sha256") for result in results.values()]
     own = experiment.validation_sha256 or (hashes[0] if hashes else None)
-    return {key: result for key, result in results.items() if result.conditions.get("validation_sha256") == own}
+    asked = {key: each for key, each in results.items() if each.conditions.get("validation_sha256") == own}
+    drawn = [each.conditions.get("decoding") for each in asked.values()]
+    usual = max(drawn, key=drawn.count, default=None)
+    return {key: each for key, each in asked.items() if each.conditions.get("decoding") == usual}
 
 
 def columns_of(results: Mapping[str, EvaluationResult]) -> list[Column]:

@@ -150,6 +150,8 @@ class ResultRow:
         failed: Prompts without an answer.
         empty: Answers without a word.
         cut: Answers that reached the token limit.
+        overlap: Validation prompts that its own training data are known to hold.
+        validation_sha256: The validation set that it answered; empty before the evaluation.
         cells: By metric.
         train_s: Seconds of training.
         eval_s: Seconds of asking.
@@ -179,6 +181,8 @@ class ResultRow:
     failed: int = 0
     empty: int = 0
     cut: int = 0
+    overlap: int = 0
+    validation_sha256: str = ""
     cells: Mapping[str, Cell] = field(default_factory=dict[str, Cell])
     train_s: float | None = None
     eval_s: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import floor, log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.evaluation.metrics import Direction
 
@@ -133,6 +133,12 @@ def first_line(text: str, longest: int = 160) -> str:
     """Return the first line of a text, shortened."""
     line = text.strip().split("\n", maxsplit=1)[0]
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def several(condition: Any) -> list[str]:
+    """Return a condition as texts: one, or as many as occur where rows differ, or none."""
+    found = cast("list[object]", condition) if isinstance(condition, list) else [condition]
+    return [str(one) for one in found if one is not None]
 
 
 def version(text: str) -> str:

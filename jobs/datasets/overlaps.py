@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from broker.jobs.datasets.signatures import SHINGLE, Question, Signature, sign_rows
 from broker.jobs.rows import ChatRow, Dataset, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-SHINGLE = 3
 SHARED = 3
+_SHOWN = 80
 THRESHOLD = 0.9
 METHOD = (
     "same: equal but for case, white space and punctuation at the ends of words; "
@@ -67,6 +68,16 @@ def prompt_text(row: Row) -> str:
     """
     messages = row.prompt if isinstance(row, ChatRow) else row.messages
     return "\n".join(str(message["content"] or "") for message in messages if message["role"] != "system")
+
+
+def shown_prompt(row: Row) -> str:
+    """Return what a row asks in one line, shortened for a message.
+
+    Args:
+        row: A checked row.
+    """
+    text = " ".join(prompt_text(row).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def prompt_key(row: Row) -> str:
@@ -145,13 +156,6 @@ def _check_threshold(threshold: float) -> None:
         raise ValueError(f"the threshold must lie in (0, 1], not {threshold}")
 
 
-def _first_lines(rows: Sequence[Row]) -> dict[str, int]:
-    lines: dict[str, int] = {}
-    for row in rows:
-        lines.setdefault(prompt_key(row), row.line)
-    return lines
-
-
 def overlap(train: Dataset, validation: Dataset, threshold: float = THRESHOLD) -> list[Overlap]:
     """Find the validation rows whose prompt is, or nearly is, a training prompt.
 
@@ -167,39 +171,37 @@ def overlap(train: Dataset, validation: Dataset, threshold: float = THRESHOLD) -
         ValueError: The threshold is out of range.
     """
     _check_threshold(threshold)
-    known = _first_lines(train.rows)
+    return likenesses(sign_rows(train.rows), validation, Question(sign_rows(validation.rows), threshold))
+
+
+def likenesses(train: Signature, validation: Dataset, question: Question) -> list[Overlap]:
+    """Return the validation rows whose prompt is, or nearly is, in a set.
+
+    Args:
+        train: The set's signature.
+        validation: Validation rows.
+        question: Made of the signature of these rows.
+    """
+    numbers: dict[str, int] = {}
     keys = [prompt_key(row) for row in validation.rows]
-    nearest = _nearest(known, [key for key in dict.fromkeys(keys) if key not in known], threshold)
-    found: list[Overlap] = []
-    for row, key in zip(validation.rows, keys, strict=True):
-        line, similarity = (known[key], 1.0) if key in known else nearest.get(key, (0, 0.0))
-        if similarity:
-            found.append(_overlap(row, line, similarity, exact=key in known))
-    return found
+    for key in keys:
+        numbers.setdefault(key, len(numbers))
+    found = {one.asked: one for one in question.answer(train)}
+    return [
+        _overlap(row, int(train.lines[one.number]), one.similarity, exact=one.exact)
+        for row, key in zip(validation.rows, keys, strict=True)
+        if (one := found.get(numbers[key])) is not None
+    ]
 
 
 def _overlap(row: Row, line: int, similarity: float, *, exact: bool) -> Overlap:
-    text = " ".join(prompt_text(row).split())
-    shortened = text if len(text) <= 80 else f"{text[:79]}…"
     return Overlap(
-        train_line=line, validation_line=row.line, similarity=round(similarity, 4), exact=exact, prompt=shortened
+        train_line=line,
+        validation_line=row.line,
+        similarity=round(similarity, 4),
+        exact=exact,
+        prompt=shown_prompt(row),
     )
-
-
-def _nearest(known: dict[str, int], asked: Sequence[str], threshold: float) -> dict[str, tuple[int, float]]:
-    shingles = _Shingles([*known, *asked])
-    index = _Index(threshold)
-    for key in known:
-        index.add(shingles.of(key))
-    lines = list(known.values())
-    nearest: dict[str, tuple[int, float]] = {}
-    for key in asked:
-        number, similarity = max(
-            index.similar(shingles.of(key)), key=lambda found: (found[1], -found[0]), default=(0, 0.0)
-        )
-        if similarity:
-            nearest[key] = (lines[number], similarity)
-    return nearest
 
 
 def near_duplicates(dataset: Dataset, threshold: float = THRESHOLD) -> list[Overlap]:

@@ -31,7 +31,9 @@ def store_dataset(dataset: Dataset, artifacts: Artifacts) -> DatasetRef:
         StoreError: The disk failed; nothing half-done is left.
     """
     sha256 = artifacts.put_lines(canonical_lines(dataset))
-    extra = artifacts.put_lines(_extra_lines(dataset.rows)) if any(row.extra for row in dataset.rows) else None
+    # Where the lines are not 1, 2, 3, … (a split, a header) they are kept too: messages name them.
+    beside = any(row.extra or row.line != number for number, row in enumerate(dataset.rows, 1))
+    extra = artifacts.put_lines(_extra_lines(dataset.rows)) if beside else None
     tokens = [sequence_tokens(row) for row in dataset.rows]
     return DatasetRef(
         sha256=sha256,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, exists, func, insert, select, text, update
+from sqlalchemy import and_, case, exists, func, insert, not_, select, text, update
 
 from broker.errors import UnknownNameError, UserError
-from broker.jobs.codec import dump
-from broker.jobs.records import EventKind, Job, NewJob
-from broker.jobs.spec import kind_of
+from broker.jobs.codec import dump, load
+from broker.jobs.records import EventKind, Job, NewJob, UsedRows
+from broker.jobs.spec import DatasetRef, kind_of
 from broker.jobs.states import JobKind, State
 from broker.jobs.store import experiments, journal, schema
 from broker.jobs.store.database import among
@@ -164,6 +164,35 @@ def count(connection: Connection, experiment: str | None) -> dict[State, int]:
     if experiment is not None:
         query = query.where(_JOBS.c.experiment == experiment)
     return {State(state): int(number) for state, number in connection.execute(query)}
+
+
+def used_rows(connection: Connection) -> list[UsedRows]:
+    """Return the different sets that tuning jobs were given, each with the first of its jobs."""
+    return [*_used(connection, "train"), *_used(connection, "validation")]
+
+
+def _used(connection: Connection, part: str) -> list[UsedRows]:
+    """Return the sets of one part of the specs; the database groups them, however many jobs there are."""
+    sha256 = _JOBS.c.spec[part, "sha256"].as_string()
+    extra = _JOBS.c.spec[part, "extra_sha256"].as_string()
+    none = and_(_JOBS.c.state.in_((State.FAILED, State.CANCELLED)), _JOBS.c.model.is_(None))
+    query = (
+        select(func.min(_JOBS.c.seq).label("first"), func.count().label("jobs"))
+        .where(_JOBS.c.kind == JobKind.TUNE, sha256.is_not(None), not_(none))
+        .group_by(sha256, extra)
+    )
+    counts = {first: jobs for first, jobs in connection.execute(query)}  # noqa: C416 - typed as a pair
+    rows = connection.execute(select(_JOBS).where(among(connection, _JOBS.c.seq, sorted(counts))).order_by(_JOBS.c.seq))
+    return [
+        UsedRows(
+            data=load(DatasetRef, row["spec"][part]),
+            watched=part == "validation",
+            job_id=row["id"],
+            experiment=row["experiment"],
+            jobs=counts[row["seq"]],
+        )
+        for row in rows.mappings()
+    ]
 
 
 def _row_of(tx: Transaction, experiment: str, new: NewJob) -> dict[str, Any]:

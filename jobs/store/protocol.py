@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish, Working
+    from broker.jobs.records import (
+        Event,
+        Experiment,
+        Handle,
+        Intent,
+        Job,
+        Lease,
+        NewEvent,
+        NewJob,
+        UsedRows,
+        Wish,
+        Working,
+    )
     from broker.jobs.spec import ModelRef
     from broker.jobs.states import JobKind, State
 
@@ -241,6 +253,13 @@ class Store(StoreView, Protocol):
 
     def add_model(self, model: ModelRef, *, alias: str, job_id: str | None, at: datetime | None = None) -> None:
         """Register a model that can be asked under an alias (`broker chat ALIAS`)."""
+
+    def used_rows(self) -> list[UsedRows]:
+        """Return the sets that tuning jobs train on or look at, oldest first; not of jobs that ended without a model.
+
+        A job at a provider that was taken over has a set without a hash: nobody here has its rows.
+        """
+        ...
 
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
         """Store a small JSON document (hashes of tokens, files, settings) under (kind, name), replacing an old one."""

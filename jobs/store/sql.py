@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from broker.jobs.records import Event, Experiment, Handle, Intent, Job, Lease, NewEvent, NewJob, Wish, Working
+    from broker.jobs.records import (
+        Event,
+        Experiment,
+        Handle,
+        Intent,
+        Job,
+        Lease,
+        NewEvent,
+        NewJob,
+        UsedRows,
+        Wish,
+        Working,
+    )
     from broker.jobs.spec import ModelRef
     from broker.jobs.states import JobKind, State
     from broker.jobs.store.database import Database
@@ -226,6 +238,10 @@ class SqlStore(Store):
     @override
     def models(self) -> list[tuple[str, ModelRef, str | None]]:
         return self._read(ledgers.models)
+
+    @override
+    def used_rows(self) -> list[UsedRows]:
+        return self._read(catalogue.used_rows)
 
     @override
     def put_document(self, kind: str, name: str, data: Mapping[str, Any]) -> None:

@@ -91,13 +91,17 @@ def test_validation_rows_in_the_training_data(terminal: Terminal) -> None:
     done = terminal.submit("--validation", "leak.jsonl")
     assert done.code == 2
     assert "2 validation prompt(s) are in the training data" in done.err
-    assert "is the same as training line 5" in done.err
+    assert "leak.jsonl:1 = train.jsonl:5" in done.err
+    assert "leak.jsonl:2 = train.jsonl:6" in done.err
+    assert "Jaccard similarity of character trigrams at least 0.9" in done.err
     assert "--allow-overlap" in done.err
     terminal.assert_nothing_left()
     allowed = terminal.submit("--validation", "leak.jsonl", "--allow-overlap")
     assert allowed.code == 0
     assert "warning: overlap of train.jsonl with leak.jsonl" in allowed.err
-    assert "validation prompts are in the training data" in " ".join(allowed.out.split())
+    table = " ".join(allowed.out.split())
+    assert "2 of 2 validation prompts are in the training data train.jsonl of this request" in table
+    assert "had seen validation prompts before: fake-base tuned (2 of 2); not known of fake-base" in table
 
 
 def test_a_split_that_leaves_one_side_empty(terminal: Terminal) -> None:

@@ -14,7 +14,8 @@ from tests.unit.results.lab import Lab, share
 ROW_KEYS = {
     "key", "label", "kind", "provider", "model", "method", "precision", "policy", "rows_trained", "parameters", "state",
     "stage", "detail", "n", "failed", "empty", "cut", "metrics", "train_s", "eval_s", "tokens_per_s", "train_cost_usd",
-    "eval_cost_usd", "judge_cost_usd", "cost_usd", "bases", "tune_job", "evaluation_job",
+    "eval_cost_usd", "judge_cost_usd", "cost_usd", "bases", "tune_job", "evaluation_job", "overlap",
+    "validation_sha256",
     "group",
 }  # fmt: skip
 COMPARISON_KEYS = {

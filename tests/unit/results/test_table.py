@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from csv import DictReader
 from dataclasses import replace
 from random import Random
 
@@ -10,7 +11,16 @@ from broker.evaluation.statistics import compare, holm
 from broker.jobs.records import Failure
 from broker.jobs.spec import ModelRef
 from broker.jobs.states import State
-from broker.results import Cell, ResultRow, ResultsTable, build_table
+from broker.results import (
+    Cell,
+    ResultRow,
+    ResultsTable,
+    build_table,
+    to_csv,
+    to_data,
+    to_html,
+    to_markdown,
+)
 from tests.unit.results.lab import Lab, Values, share
 
 
@@ -262,6 +272,79 @@ def test_conditions_stand_under_the_table(full: Lab) -> None:
         "“Be verbose.”",
     ):
         assert part in text
+
+
+def test_the_hash_is_in_every_form(full: Lab) -> None:
+    table = full.table()
+    sha = "ab12" * 16
+    assert "val.jsonl (ab12ab12ab12)" in " ".join(str(table).split())
+    assert f"sha256 of the validation set: {sha}" in to_markdown(table)
+    assert f"sha256 of the validation set: {sha}" in to_html(table)
+    data = to_data(table)
+    assert data["conditions"]["validation_sha256"] == sha
+    assert {row["validation_sha256"] for row in data["rows"] if row["n"]} == {sha}
+    lines = list(DictReader(to_csv(table).splitlines()))
+    assert {line["validation_sha256"] for line in lines if line["n"]} == {sha}
+
+
+def test_both_hashes_where_rows_differ(lab: Lab) -> None:
+    lab.evaluate({"conversational": share(10)}, tuned=lab.tune(label="here"))
+    lab.evaluate({"conversational": share(40)}, tuned=lab.tune(label="elsewhere"), validation="ff" * 32)
+    table = lab.table()
+    assert "validation sets val.jsonl (ab12ab12ab12 and ffffffffffff)" in "\n".join(table.notes)
+    assert all(f"sha256 of the validation set: {sha}" in to_markdown(table) for sha in ("ab12" * 16, "ff" * 32))
+
+
+def test_rows_with_another_decoding_are_not_compared(lab: Lab) -> None:
+    for label, passed in (("one", 10), ("two", 30)):
+        lab.evaluate({"conversational": share(passed)}, tuned=lab.tune(label=label))
+    other = lab.evaluate({"conversational": share(40)}, tuned=lab.tune(label="hot"))
+    drawn = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 256, "seed": 0}
+    found = lab.results[other.id]
+    lab.results[other.id] = replace(found, conditions={**found.conditions, "decoding": drawn})
+    table = lab.table()
+    assert cell(table, "two").best
+    assert not any((cell(table, "hot").best, cell(table, "hot").tied, cell(table, "hot").letters))
+    assert {label for one in table.comparisons for label in (one.left, one.right)} & {other.id} == set()
+    assert any("different ways of decoding" in warning for warning in table.warnings)
+
+
+def test_the_flattery_of_the_best_is_told(lab: Lab) -> None:
+    for i in range(4):
+        lab.evaluate({"conversational": share(30 - i)}, tuned=lab.tune(label=f"m{i}"))
+    assert not any("flatters" in note for note in lab.table().notes)
+    lab.evaluate({"conversational": share(20)}, tuned=lab.tune(label="m4"))
+    assert any("best of 5 models is chosen on the same prompts" in note for note in lab.table().notes)
+
+
+def test_narrow_intervals_of_few_prompts_are_told(lab: Lab) -> None:
+    for n, told in ((30, False), (12, True)):
+        lab.evaluate({"flesch": [float(i) for i in range(n)]}, label=f"of {n}")
+        assert any("too narrow" in note for note in lab.table().notes) is told
+
+
+def test_means_that_never_differ_promise_nothing(lab: Lab) -> None:
+    same: list[float | None] = [50.0 + i for i in range(40)]
+    for label in ("one", "two"):
+        lab.evaluate({"flesch": same, "conversational": share(30)}, tuned=lab.tune(label=label))
+    assert [one.metric for one in lab.table().detectable] == ["conversational"]
+
+
+def test_letters_never_contradict_the_marks(lab: Lab) -> None:
+    random = Random(11)
+    for i in range(9):
+        values: list[float | None] = [float(random.random() < 0.3 + i / 16) for _ in range(60)]
+        lab.evaluate({"conversational": values}, tuned=lab.tune(label=f"m{i}"))
+    for all_pairs in (False, True):
+        table = lab.table(all_pairs=all_pairs)
+        cells = {row.key: row.cells["conversational"] for row in table.rows}
+        (best,) = [key for key, one in cells.items() if one.best]
+        for key, one in cells.items():
+            if key != best:
+                assert one.tied == bool(set(one.letters) & set(cells[best].letters))
+        for pair in table.comparisons:
+            shared = set(cells[pair.left].letters) & set(cells[pair.right].letters)
+            assert pair.different == (not shared)
 
 
 def test_an_allowed_overlap_marks_the_table(lab: Lab) -> None:
