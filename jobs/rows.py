@@ -13,7 +13,7 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRow:
-    """A conversation that ends with an assistant's turn.
+    """A conversation that ends with an assistant's turn, or, in a validation set alone, with the question.
 
     Attributes:
         messages: OpenAI chat messages: `role`, `content`, and where given `weight`, `name`, `tool_calls`,
@@ -31,18 +31,19 @@ class ChatRow:
     line: int = 0
 
     @property
+    def answered(self) -> bool:
+        """Say whether there is an answer to train on, or to compare with."""
+        return bool(self.messages) and self.messages[-1]["role"] == "assistant"
+
+    @property
     def prompt(self) -> tuple[Message, ...]:
-        """Return the messages before the last assistant turn."""
-        return self.messages[: self._last_assistant]
+        """Return the messages before the answer."""
+        return self.messages[:-1] if self.answered else self.messages
 
     @property
     def expected(self) -> str:
-        """Return the text of the last assistant turn."""
-        return str(self.messages[self._last_assistant].get("content") or "")
-
-    @property
-    def _last_assistant(self) -> int:
-        return max(i for i, message in enumerate(self.messages) if message["role"] == "assistant")
+        """Return the text of the answer; empty when there is none."""
+        return str(self.messages[-1].get("content") or "") if self.answered else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

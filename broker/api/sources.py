@@ -36,7 +36,7 @@ class Sources:
         self._request = request
         self._artifacts = artifacts
         self._token = token
-        self._read: dict[str, Dataset] = {}
+        self._read: dict[tuple[str, bool], Dataset] = {}
         self._parts: dict[str, tuple[Dataset, Dataset] | None] = {}
         self._training: dict[str, tuple[Dataset, DatasetRef]] = {}
         self._shared: dict[str, Dataset] = {}
@@ -98,7 +98,7 @@ class Sources:
         """Return the validation rows of a file; one that trains too gives those that it marks."""
         trains = any(tuning.train == source for tuning in self._request.tunings)
         parts = await self._marked(source) if trains else None
-        return parts[1] if parts else await self._rows(source)
+        return parts[1] if parts else await self._rows(source, answers=trains)
 
     async def _hold_out(self, source: str, fraction: float) -> Dataset:
         """Split one training source; the same seed gives the same rows again."""
@@ -122,18 +122,19 @@ class Sources:
             self._parts[source] = marked_split(await self._rows(source))
         return self._parts[source]
 
-    async def _rows(self, source: str) -> Dataset:
-        if source not in self._read:
-            self._read[source] = await self._resolved(source)
-        return self._read[source]
+    async def _rows(self, source: str, *, answers: bool = True) -> Dataset:
+        """Read a source once; rows that only judge need no answers."""
+        if (source, answers) not in self._read:
+            self._read[source, answers] = await self._resolved(source, answers=answers)
+        return self._read[source, answers]
 
-    async def _resolved(self, source: str) -> Dataset:
+    async def _resolved(self, source: str, *, answers: bool) -> Dataset:
         """Return the rows that a source's name stands for; every kind of name is known here and nowhere else."""
         from broker.jobs.datasets import read_source
 
         if source.startswith(MIX):
             return await self._mixed(source.removeprefix(MIX))
-        return await to_thread.run_sync(partial(read_source, source, token=self._token))
+        return await to_thread.run_sync(partial(read_source, source, token=self._token, answers=answers))
 
     async def _mixed(self, name: str) -> Dataset:
         """Mix the training rows of two sources; rows that these mark for validation stay out."""

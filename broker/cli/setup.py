@@ -61,7 +61,7 @@ def check(
     if provider is not None:
         limits = context.run(lambda broker: _capabilities(broker, provider), drive=False)
     dataset = read_source(data)
-    held_out = read_source(validation) if validation is not None else None
+    held_out = read_source(validation, answers=False) if validation is not None else None
     report = check_dataset(dataset, validation=held_out, limits=limits)
     if OUT.json:
         from broker.jobs.codec import dump

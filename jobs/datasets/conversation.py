@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+ONLY_ASKED = "rows without answers can be asked (--validation), not trained on"
+
+
 def check_conversation(messages: Sequence[Mapping[str, Any]], place: str, faults: list[Fault]) -> None:
     """Check that there is an answer to train on, at the end, to somebody's question.
 
@@ -22,10 +25,10 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], place: str, faults
     """
     roles = [message["role"] for message in messages]
     if "assistant" not in roles:
-        faults.append(Fault(f"{place} has no assistant turn (roles: {', '.join(roles)})", "add the answer"))
+        faults.append(Fault(f"{place} has no assistant turn (roles: {', '.join(roles)})", f"add the answer; {ONLY_ASKED}"))
         return
     if roles[-1] != "assistant":
-        faults.append(Fault(f"the last message is a {roles[-1] or 'unknown'} turn", "end with the assistant's answer"))
+        faults.append(Fault(f"the last message is a {roles[-1] or 'unknown'} turn", f"end with the assistant's answer; {ONLY_ASKED}"))
     last = len(roles) - 1 - roles[::-1].index("assistant")
     if "user" not in roles[:last]:
         faults.append(Fault(f"{place} has no user turn before the answer", "add the question"))

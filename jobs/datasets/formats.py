@@ -8,6 +8,8 @@
 | ShareGPT | `conversations` of `from` and `value` |
 | Alpaca | `instruction`, `output`, mostly `input` |
 | prompt/completion | `prompt`, `completion` |
+
+Rows that are only asked need no answer: chat messages may then end with the question, and `completion` may be left out.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from broker.jobs.datasets.conversation import check_calls, check_conversation, check_prompt, read_parallel, read_tools
+from broker.jobs.datasets.conversation import ONLY_ASKED, check_calls, check_conversation, check_prompt, read_parallel, read_tools
 from broker.jobs.datasets.faults import Fault
 from broker.jobs.datasets.jsontext import is_array, is_object, shown
 from broker.jobs.datasets.messages import read_messages
@@ -74,10 +76,16 @@ def _with_system(row: Mapping[str, Any], messages: list[dict[str, Any]], faults:
 
 
 def _read_chat(row: Mapping[str, Any], extra: Mapping[str, Any], line: int, faults: list[Fault]) -> Row:
+    return _chat(row, extra, line, faults, check_conversation)
+
+
+def _chat(
+    row: Mapping[str, Any], extra: Mapping[str, Any], line: int, faults: list[Fault], check: Callable[..., None]
+) -> Row:
     messages = read_messages(row.get("messages"), "messages", faults)
     tools = read_tools(row, "", faults)
     if messages:
-        check_conversation(messages, "messages", faults)
+        check(messages, "messages", faults)
         check_calls(messages, tools, faults)
     parallel = read_parallel(row, "", faults)
     return ChatRow(messages=tuple(messages), tools=tuple(tools), parallel_tool_calls=parallel, extra=extra, line=line)
@@ -238,8 +246,36 @@ def _read_completion(row: Mapping[str, Any], extra: Mapping[str, Any], line: int
         messages += read_messages(row["completion"], "completion", faults)
         check_conversation(messages, "prompt and completion", faults)
         return _chat_row(messages, extra, line)
-    question, answer = _text(row, "prompt", faults), _text(row, "completion", faults)
+    question, answer = _text(row, "prompt", faults), _answer(row, faults)
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return _chat_row(_with_system(row, messages, faults), extra, line)
+
+
+def _answer(row: Mapping[str, Any], faults: list[Fault]) -> str:
+    if row.get("completion") is not None:
+        return _text(row, "completion", faults)
+    faults.append(Fault("completion is missing", f'write the answer as "completion"; {ONLY_ASKED}'))
+    return ""
+
+
+def _unanswered(row: Mapping[str, Any], source: SourceFormat) -> bool:
+    """Say whether a row leaves its answer out."""
+    if source.name == "prompt/completion":
+        return row.get("completion") is None
+    messages = row.get("messages") if source.name == "chat" else None
+    return is_array(messages) and bool(messages) and is_object(messages[-1]) and messages[-1].get("role") != "assistant"
+
+
+def _read_question(row: Mapping[str, Any], extra: Mapping[str, Any], line: int, faults: list[Fault]) -> Row:
+    """Read a row that holds a question and leaves its answer out."""
+    if "messages" in row:
+        return _chat(row, extra, line, faults, check_prompt)
+    prompt = row.get("prompt")
+    if is_array(prompt):
+        messages = read_messages(prompt, "prompt", faults)
+        check_prompt(messages, "prompt", faults)
+    else:
+        messages = [{"role": "user", "content": _text(row, "prompt", faults)}]
     return _chat_row(_with_system(row, messages, faults), extra, line)
 
 
@@ -298,7 +334,9 @@ def unknown_format(row: Mapping[str, Any], expected: SourceFormat | None) -> Fau
     return Fault(f"{missing}: the row's keys are {keys}", fix)
 
 
-def read_row(row: Mapping[str, Any], source: SourceFormat, line: int, faults: list[Fault]) -> Row:
+def read_row(
+    row: Mapping[str, Any], source: SourceFormat, line: int, faults: list[Fault], *, answers: bool = True
+) -> Row:
     """Return a row in its internal form; it may be used only if no fault was added.
 
     Args:
@@ -306,8 +344,11 @@ def read_row(row: Mapping[str, Any], source: SourceFormat, line: int, faults: li
         source: Its format.
         line: Its line in the file.
         faults: Receives what is wrong.
+        answers: The row must hold an answer; False for rows that are only asked.
     """
     extra = {key: value for key, value in row.items() if key not in source.keys}
+    if not answers and _unanswered(row, source):
+        return _read_question(row, extra, line, faults)
     result = source.read(row, extra, line, faults)
     if isinstance(result, PreferenceRow):
         _check_pair(result, source, faults)

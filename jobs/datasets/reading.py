@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 HUB_PREFIX = "hf:"
 
 
-def read_dataset(path: Path, *, format: RowFormat | None = None, name: str | None = None) -> Dataset:
+def read_dataset(
+    path: Path, *, format: RowFormat | None = None, name: str | None = None, answers: bool = True
+) -> Dataset:
     """Read a file of rows: chat, prompt/completion, preference, ShareGPT or Alpaca, as JSONL, JSON, CSV or Parquet.
 
     Args:
         path: The file.
         format: The internal form that is needed; any when not given.
         name: What problems and tables call it; the path, and the file's name, when not given.
+        answers: Every row must hold an answer; False for rows that are only asked.
 
     Returns:
         All rows, in the file's order, with their lines.
@@ -36,27 +39,32 @@ def read_dataset(path: Path, *, format: RowFormat | None = None, name: str | Non
         MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     label = name or str(path)
-    return collect(read_records(path, label), label, name or path.name, format)
+    return collect(read_records(path, label), label, name or path.name, format, answers=answers)
 
 
-def read_source(source: str | Path, *, format: RowFormat | None = None, token: str | None = None) -> Dataset:
+def read_source(
+    source: str | Path, *, format: RowFormat | None = None, token: str | None = None, answers: bool = True
+) -> Dataset:
     """Read what a person names: a file, or `hf:NAME[:split]`.
 
     Args:
         source: As typed after `--train`.
         format: The internal form that is needed; any when not given.
         token: Token for the Hugging Face hub, if there is one.
+        answers: Every row must hold an answer; False for rows that are only asked.
 
     Raises:
         DataError: With every problem.
         MissingExtraError: An optional package is needed.
     """
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
-        return read_hub(source, format=format, token=token)
-    return read_dataset(Path(source), format=format)
+        return read_hub(source, format=format, token=token, answers=answers)
+    return read_dataset(Path(source), format=format, answers=answers)
 
 
-def read_hub(name: str, *, format: RowFormat | None = None, token: str | None = None) -> Dataset:
+def read_hub(
+    name: str, *, format: RowFormat | None = None, token: str | None = None, answers: bool = True
+) -> Dataset:
     """Read a data set of the Hugging Face hub, or a folder that the `datasets` package can load.
 
     Args:
@@ -64,6 +72,7 @@ def read_hub(name: str, *, format: RowFormat | None = None, token: str | None = 
             `train[:500]` work.
         format: The internal form that is needed; any when not given.
         token: Token for the hub; `datasets` finds its own (`HF_TOKEN`) when not given.
+        answers: Every row must hold an answer; False for rows that are only asked.
 
     Raises:
         DataError: There is no such data set or split, or rows are malformed.
@@ -74,7 +83,7 @@ def read_hub(name: str, *, format: RowFormat | None = None, token: str | None = 
     repository, _, split = name.removeprefix(HUB_PREFIX).partition(":")
     label = f"{HUB_PREFIX}{repository}:{split or 'train'}"
     rows = _load_hub(repository, split or "train", label, token)
-    return collect(table_records(rows, label), label, label, format)
+    return collect(table_records(rows, label), label, label, format, answers=answers)
 
 
 def _load_hub(repository: str, split: str, label: str, token: str | None) -> Iterable[dict[str, Any]]:
@@ -100,11 +109,12 @@ def _load_hub(repository: str, split: str, label: str, token: str | None) -> Ite
 class _Collector:
     """Rows and problems of one source. The first row of a known format decides what the others must be."""
 
-    def __init__(self, label: str, wanted: RowFormat | None) -> None:
+    def __init__(self, label: str, wanted: RowFormat | None, *, answers: bool) -> None:
         self.rows: list[Row] = []
         self.problems: list[Problem] = []
         self._label = label
         self._wanted = wanted
+        self._answers = answers
         self._format: SourceFormat | None = None
         self._first_line = 0
 
@@ -129,7 +139,7 @@ class _Collector:
             return None
         if self._format is None:
             self._format, self._first_line = source, record.line
-        return read_row(record.value, source, record.line, faults)
+        return read_row(record.value, source, record.line, faults, answers=self._answers)
 
     def _misfit(self, value: dict[str, Any], source: SourceFormat | None) -> Fault:
         if source is None or self._format is None or not set(source.needed) <= value.keys():
@@ -160,7 +170,9 @@ class _Collector:
 _PREFERENCE_FIX = "use --method sft, or give input, preferred_output and non_preferred_output"
 
 
-def collect(items: Iterable[Record | Problem], label: str, name: str, wanted: RowFormat | None) -> Dataset:
+def collect(
+    items: Iterable[Record | Problem], label: str, name: str, wanted: RowFormat | None, *, answers: bool = True
+) -> Dataset:
     """Turn records into a data set.
 
     Args:
@@ -168,11 +180,12 @@ def collect(items: Iterable[Record | Problem], label: str, name: str, wanted: Ro
         label: What problems call the source.
         name: The data set's name.
         wanted: The internal form that is needed; any when not given.
+        answers: Every row must hold an answer; False for rows that are only asked.
 
     Raises:
         DataError: With every problem.
     """
-    collector = _Collector(label, wanted)
+    collector = _Collector(label, wanted, answers=answers)
     for item in items:
         if isinstance(item, Problem):
             collector.problems.append(item)
