@@ -12,7 +12,7 @@
 
 SHELL := bash
 TORCH_INDEX ?=
-EXTRAS ?= local,similarity,server,postgres,plots,parquet,hub,dev
+EXTRAS ?= local,similarity,ifeval,server,postgres,plots,parquet,hub,dev
 PYTEST ?= -n 2 --dist loadfile
 TORCH := torch==2.13.0
 VENV := .venv

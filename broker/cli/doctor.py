@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _EXTRAS = {
     "local": ("torch", "transformers", "peft", "bitsandbytes", "accelerate"),
     "similarity": ("sentence_transformers",),
+    "ifeval": ("langdetect", "nltk", "punkt"),
     "server": ("starlette", "uvicorn", "multipart"),
     "postgres": ("psycopg",),
     "parquet": ("pyarrow",),

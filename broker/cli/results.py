@@ -33,6 +33,8 @@ RESULTS_HELP = """The table of an experiment: every model on the same validation
 
   broker results tone --group rank --columns lr,conversational,cost
 
+  broker results tone --breakdown
+
   broker results tone --markdown > table.md
 
   broker results tone --csv --output table.csv
@@ -80,6 +82,9 @@ def results(
         int | None,
         typer.Option(min=0, help="Most prompts on the page: the worst and the most changed.", show_default="200"),
     ] = None,
+    breakdown: Annotated[
+        bool, typer.Option("--breakdown", help="Beneath the table, the parts of numbers (IFEval); --json has them.")
+    ] = False,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Compare every pair of models.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
 ) -> int:
@@ -102,7 +107,19 @@ def results(
         OUT.raw(text)
     else:
         show_table(report.table)
+        if breakdown:
+            _show_breakdown(report.table)
     return EXIT_OK
+
+
+def _show_breakdown(table: ResultsTable) -> None:
+    from broker.results.breakdown import breakdown_tables
+
+    parts = breakdown_tables(table)
+    for part in parts:
+        OUT.console.print(part)
+    if not parts:
+        OUT.note("no number of this table has parts; IFEval's have (--metric ifeval)")
 
 
 def arrangement(sort: str, filters: Sequence[str] | None, group: str, columns: str) -> Arrangement:

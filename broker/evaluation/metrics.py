@@ -56,6 +56,14 @@ class Kind(StrEnum):
 
     PROPORTION = "proportion"  # values 0 or 1: percentage, Wilson, McNemar
     MEAN = "mean"  # any number: mean, BCa bootstrap, permutation
+    # Shares 0 to 1 of rows with more or fewer `parts`: percentage of all parts, bootstrap and permutation
+    # by row, for the parts of one row succeed and fail together.
+    RATIO = "ratio"
+
+    @property
+    def percentage(self) -> bool:
+        """Say whether values are 0 to 1 and shown as percentages."""
+        return self is not Kind.MEAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +133,9 @@ class MetricContext:
 class Metric(Protocol):
     """A function of (prompt, expected answer, answer) with a unit and a direction.
 
-    Two optional attributes are read after `score`: `remarks` (texts), warnings to show under the table, and `details`
-    (numbers by name), such as how far judgements agree.
+    Optional attributes are read after `score`: `remarks` (texts), warnings to show under the table; `details` (numbers
+    by name), such as how far judgements agree; `parts` (of kind ratio), how many each row has, in order; `breakdown`
+    (counts by name), as `{"no_comma": {"total": 66, "strict": 60, "loose": 62}}`.
 
     Attributes:
         name: Unique; the key in files.
@@ -194,6 +203,7 @@ BUILT_IN: Mapping[str, str] = {
     "extracted-match": "broker.evaluation.matching:extracted_match",
     "judge": "broker.evaluation.judging.scores:RubricJudge",
     "perplexity": "broker.evaluation.perplexity:Perplexity",
+    "ifeval": "broker.evaluation.ifeval.metric:InstructionFollowing",
 }
 _registered: dict[str, RowMetric] = {}
 

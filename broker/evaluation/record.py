@@ -39,10 +39,11 @@ class MetricResult:
         label: Head of its column.
         unit: `%`, `words`, …; proportions are stored as 0..1 and shown as percentages.
         direction: Which way is better.
-        kind: Proportion or mean.
+        kind: Proportion, mean or ratio.
         version: What made the numbers.
         values: One per validation row, in order; None for failed rows and for rows without a score.
-        value: Mean of the values that exist; None when there is none.
+        parts: Of kind ratio: how many parts each row has, in order; 0 for rows without a value.
+        value: Mean of the values that exist (weighted, of kind ratio); None when there is none.
         low: Lower end of the 95 % interval; None when it cannot be had (fewer than two values).
         high: Upper end.
         interval: How the interval was made.
@@ -51,6 +52,8 @@ class MetricResult:
         failure: Why the whole metric could not be computed; then there are no values.
         remarks: Warnings to show under the table.
         details: Further numbers by name, such as how far judgements agree.
+        breakdown: Counts by name, where the metric looks at several kinds of things: IFEval's
+            `{"punctuation:no_comma": {"total": 66, "strict": 60, "loose": 62}, …}`.
     """
 
     name: str
@@ -69,6 +72,8 @@ class MetricResult:
     failure: str | None = None
     remarks: tuple[str, ...] = ()
     details: Mapping[str, float] = field(default_factory=dict[str, float])
+    parts: tuple[float, ...] = ()
+    breakdown: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from anyio import to_thread
 from broker.errors import BrokerError, StoreError, UnavailableError
 from broker.evaluation.metrics import Kind, Metric, Scored
 from broker.evaluation.record import MetricResult
+from broker.evaluation.shares import share_interval
 from broker.evaluation.statistics import Interval, mean_interval, wilson
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ async def score_metric(metric: Metric, rows: Sequence[Scored | None]) -> MetricR
         UnavailableError: Somebody it asks, such as a judge, cannot answer now: worth trying again.
     """
     answered = [row for row in rows if row is not None]
+    if answered and "expected" in metric.needs and not any(row.expected.strip() for row in answered):
+        return _unavailable(metric, "the validation rows have no expected answers")
     try:
         scores = await metric.score(answered) if answered else []
         _check(scores, len(answered), metric)
@@ -43,19 +46,23 @@ async def score_metric(metric: Metric, rows: Sequence[Scored | None]) -> MetricR
         return _unavailable(metric, f"{type(error).__name__}: {error}")
     queue = iter(scores)
     values = tuple(None if row is None else next(queue) for row in rows)
-    return await to_thread.run_sync(summarise, metric, values, len(answered))
+    parts = _parts(metric, rows, values)
+    return await to_thread.run_sync(summarise, metric, values, len(answered), parts)
 
 
-def summarise(metric: Metric, values: Sequence[float | None], answered: int) -> MetricResult:
+def summarise(
+    metric: Metric, values: Sequence[float | None], answered: int, parts: Sequence[float] = ()
+) -> MetricResult:
     """Return a metric's result for the values of all rows.
 
     Args:
         metric: What was computed.
         values: One per validation row; None where there is none.
         answered: Rows with an answer.
+        parts: Of kind ratio: how many each row has.
     """
     present = [value for value in values if value is not None]
-    interval = interval_of(metric.kind, present)
+    interval = interval_of(metric.kind, present, [count for count in parts if count])
     return MetricResult(
         name=metric.name,
         label=metric.label,
@@ -72,24 +79,55 @@ def summarise(metric: Metric, values: Sequence[float | None], answered: int) -> 
         unscored=answered - len(present),
         remarks=_remarks(metric),
         details=dict(cast("Mapping[str, float]", getattr(metric, "details", {}))),
+        parts=tuple(parts),
+        breakdown=cast("Mapping[str, Mapping[str, int]]", getattr(metric, "breakdown", {})),
     )
 
 
-def interval_of(kind: Kind, values: Sequence[float]) -> Interval:
-    """Return the mean of values with the 95 % interval that belongs to their kind."""
+def interval_of(kind: Kind, values: Sequence[float], weights: Sequence[float] = ()) -> Interval:
+    """Return the mean of values with the 95 % interval that belongs to their kind.
+
+    Args:
+        kind: Of the values.
+        values: One per row.
+        weights: Of kind ratio: how many parts each row has.
+    """
     if kind is Kind.PROPORTION:
         return wilson(sum(value != 0 for value in values), len(values))
-    return mean_interval(values)
+    return share_interval(values, weights) if kind is Kind.RATIO else mean_interval(values)
+
+
+def _parts(metric: Metric, rows: Sequence[Scored | None], values: Sequence[float | None]) -> tuple[float, ...]:
+    """Return the parts of all rows, 0 for those without a value; nothing for other kinds than ratio."""
+    if metric.kind is not Kind.RATIO:
+        return ()
+    queue = iter(_given_parts(metric))
+    of_rows = [0.0 if row is None else float(next(queue)) for row in rows]
+    return tuple(0.0 if value is None else count for count, value in zip(of_rows, values, strict=True))
+
+
+def _given_parts(metric: Metric) -> Sequence[float]:
+    return cast("Sequence[float]", getattr(metric, "parts", ()))
 
 
 def _check(scores: Sequence[float | None], answered: int, metric: Metric) -> None:
     if len(scores) != answered:
         raise ValueError(f"{len(scores)} scores for {answered} rows")
+    if metric.kind is Kind.RATIO:
+        _check_ratio(scores, _given_parts(metric))
     present = [score for score in scores if score is not None]
     if not all(isfinite(score) for score in present):
         raise ValueError("a score is not a finite number")
     if metric.kind is Kind.PROPORTION and any(score not in (0, 1) for score in present):
         raise ValueError("a proportion needs scores of 0 or 1")
+
+
+def _check_ratio(scores: Sequence[float | None], parts: Sequence[float]) -> None:
+    if len(parts) != len(scores):
+        raise ValueError(f"{len(parts)} counts of parts for {len(scores)} rows")
+    scored = [(score, count) for score, count in zip(scores, parts, strict=True) if score is not None]
+    if not all(0 <= score <= 1 and count > 0 and isfinite(count) for score, count in scored):
+        raise ValueError("a ratio needs scores from 0 to 1, each of at least one part")
 
 
 def _unavailable(metric: Metric, reason: str) -> MetricResult:

@@ -326,7 +326,12 @@ def compare(
         left: Values of one model by row; None where it has none.
         right: Values of the other on the same rows.
         interval: Make the interval of the difference as well (most of the time goes there).
+
+    Raises:
+        ValueError: The kind is ratio (`broker.evaluation.shares`).
     """
+    if kind is Kind.RATIO:
+        raise ValueError("shares of parts have weights: compare_shares")
     pairs = [(a, b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
     differences = [a - b for a, b in pairs]
     test = _compared_proportions if kind is Kind.PROPORTION else _compared_means

@@ -11,7 +11,7 @@ JSON, whose keys are stable (new ones may come):
      "key", "label", "kind": "base"|"tuned", "provider", "model", "method", "precision", "policy", "rows_trained",
      "parameters": {}, "state", "stage", "detail", "n", "failed", "empty", "cut", "overlap", "validation_sha256",
      "metrics": {NAME: {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure",
-        "details": {}}},
+        "details": {}, "breakdown": {PART: {"total", …}}}},
      "train_s", "eval_s", "tokens_per_s", "train_cost_usd", "eval_cost_usd", "judge_cost_usd", "cost_usd",
      "bases": [KEY],
      "tune_job", "evaluation_job", "group"}],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from broker.errors import Problem, SpecError, UnknownNameError, UserError
-from broker.evaluation.statistics import compare, mean_interval
+from broker.evaluation.shares import compare_results, weighted_interval, weighted_mean
 from broker.results import wording
 from broker.results.gates import Against, Gate, bad_gate
 
@@ -153,24 +153,26 @@ def _against_row(
     strict: bool,
 ) -> GateResult:
     left, other = (roster.results[row.key].metrics[column.name] for row in rows)
-    test = compare(column.kind, left.values, other.values)
+    test = compare_results(left, other)
     if test.difference is None:
         return _not_computed(gate, f"no prompt has a value of both {rows[0].label} and {rows[1].label}", strict=strict)
     pairs = [(a, b) for a, b in zip(left.values, other.values, strict=True) if a is not None and b is not None]
-    mean = sum(b for _, b in pairs) / len(pairs)
+    both = zip(left.parts, other.values, strict=True) if left.parts else ()
+    weights = [weight for weight, b in both if weight and b is not None]
+    mean = weighted_mean([b for _, b in pairs], weights)
     asked = offset[0] + offset[1] * abs(mean)
     ends = (test.low, test.high)
     if rows[0].key == rows[1].key:  # a model is itself, whatever was drawn
         ends = (0.0, 0.0)
     elif offset[1]:  # the threshold moves with the reference, so its chance counts too
         slope = offset[1] if mean >= 0 else -offset[1]
-        surplus = mean_interval([a - b - slope * b - offset[0] for a, b in pairs])
+        surplus = weighted_interval([a - b - slope * b - offset[0] for a, b in pairs], weights)
         ends = (_plus(surplus.low, asked), _plus(surplus.high, asked))
     result = GateResult(
         gate=gate,
         passed=False,
         strict=strict,
-        value=sum(a for a, _ in pairs) / len(pairs),
+        value=weighted_mean([a for a, _ in pairs], weights),
         reference=mean,
         reference_label=rows[1].label,
         difference=test.difference,

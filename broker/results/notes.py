@@ -68,6 +68,8 @@ def notes(
         lines.append(f"Intervals of means are too narrow with fewer than {_FEW} prompts.")
     unscored = [(row, name, cell.unscored) for row in rows for name, cell in row.cells.items() if cell.unscored]
     lines += [f"{row.label}: {few} of {row.n} rows have no {by_name[name].label}" for row, name, few in unscored]
+    if any(cell.breakdown for row in rows for cell in row.cells.values()):
+        lines.append("Some numbers come with their parts: broker results --breakdown.")
     cut: dict[str, list[str]] = {}
     for row in rows:
         if row.cut:

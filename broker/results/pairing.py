@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.metrics import Direction, Kind
 from broker.evaluation.record import MetricResult
-from broker.evaluation.statistics import ALPHA, PairTest, compare, holm
+from broker.evaluation.shares import compare_results
+from broker.evaluation.statistics import ALPHA, PairTest, holm
 from broker.results.holding import GateResult
 from broker.results.ranking import smallest
 from broker.results.values import Column, ResultRow
@@ -159,7 +160,7 @@ def _pair(roster: Roster, left: ResultRow, right: ResultRow, column: Column) -> 
     why += roster.unlike(left, right, column)
     if one is None or other is None or why:
         return MetricPair(column=column, left=one, right=other, reason="; ".join(why))
-    test = compare(column.kind, one.values, other.values)
+    test = compare_results(one, other)
     if test.n == 0:
         return MetricPair(column=column, left=one, right=other, reason="no prompt has a value of both")
     least = None if test.spread is None else smallest(column.kind, test.n, test.spread)

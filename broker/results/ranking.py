@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from broker.evaluation.letters import compact_letters
 from broker.evaluation.metrics import Direction, Kind
 from broker.evaluation.power import detectable_mean, detectable_proportion
-from broker.evaluation.statistics import ALPHA, compare, holm
+from broker.evaluation.shares import compare_results
+from broker.evaluation.statistics import ALPHA, holm
 from broker.results.values import Cell, Column, Comparison, Detectable, ResultRow
 
 if TYPE_CHECKING:
@@ -123,9 +124,7 @@ def _family(
     column: Column, results: Mapping[str, MetricResult], pairs: Mapping[Pair, str], *, interval: bool
 ) -> list[Comparison]:
     """Test pairs and adjust their p values together."""
-    tests = [
-        compare(column.kind, results[left].values, results[right].values, interval=interval) for left, right in pairs
-    ]
+    tests = [compare_results(results[left], results[right], interval=interval) for left, right in pairs]
     adjusted = holm([test.p for test in tests])
     return [
         Comparison(

@@ -166,6 +166,7 @@ def _cell(found: MetricResult) -> Cell:
         unscored=found.unscored,
         failure=found.failure,
         details=found.details,
+        breakdown=found.breakdown,
     )
 
 

@@ -20,9 +20,9 @@ class Column:
     Attributes:
         name: The metric's name.
         label: Its head.
-        unit: `%`, `words`, … Numbers of proportions are kept as 0..1 and shown as percentages.
+        unit: `%`, `words`, … Numbers of proportions and ratios are kept as 0..1 and shown as percentages.
         direction: Which way is better.
-        kind: Proportion or mean.
+        kind: Proportion, mean or ratio.
         version: What made the numbers; all of them when rows differ.
         mixed: Rows differ in what made their numbers, so they are not compared.
         decimals: Places after the point when shown.
@@ -40,7 +40,7 @@ class Column:
     @property
     def scale(self) -> float:
         """Return by what a number is multiplied to be in the unit shown."""
-        return 100.0 if self.kind is Kind.PROPORTION else 1.0
+        return 100.0 if self.kind.percentage else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,7 @@ class Cell:
         letters: Rows that share a letter in a column cannot be told apart; empty when not computed.
         failure: Why there is no value.
         details: Further numbers by name, such as how far judgements agree.
+        breakdown: Counts by name, as `MetricResult.breakdown`.
     """
 
     value: float | None = None
@@ -70,6 +71,7 @@ class Cell:
     letters: str = ""
     failure: str | None = None
     details: Mapping[str, float] = field(default_factory=dict[str, float])
+    breakdown: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

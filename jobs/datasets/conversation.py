@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 ONLY_ASKED = "rows without answers can be asked (--validation), not trained on"
+_ADD = f"add the answer; {ONLY_ASKED}"
+_END = f"end with the assistant's answer; {ONLY_ASKED}"
 
 
 def check_conversation(messages: Sequence[Mapping[str, Any]], place: str, faults: list[Fault]) -> None:
@@ -25,10 +27,10 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], place: str, faults
     """
     roles = [message["role"] for message in messages]
     if "assistant" not in roles:
-        faults.append(Fault(f"{place} has no assistant turn (roles: {', '.join(roles)})", f"add the answer; {ONLY_ASKED}"))
+        faults.append(Fault(f"{place} has no assistant turn (roles: {', '.join(roles)})", _ADD))
         return
     if roles[-1] != "assistant":
-        faults.append(Fault(f"the last message is a {roles[-1] or 'unknown'} turn", f"end with the assistant's answer; {ONLY_ASKED}"))
+        faults.append(Fault(f"the last message is a {roles[-1] or 'unknown'} turn", _END))
     last = len(roles) - 1 - roles[::-1].index("assistant")
     if "user" not in roles[:last]:
         faults.append(Fault(f"{place} has no user turn before the answer", "add the question"))

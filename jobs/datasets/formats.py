@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from broker.jobs.datasets.conversation import ONLY_ASKED, check_calls, check_conversation, check_prompt, read_parallel, read_tools
+from broker.jobs.datasets.conversation import (
+    ONLY_ASKED,
+    check_calls,
+    check_conversation,
+    check_prompt,
+    read_parallel,
+    read_tools,
+)
 from broker.jobs.datasets.faults import Fault
 from broker.jobs.datasets.jsontext import is_array, is_object, shown
 from broker.jobs.datasets.messages import read_messages

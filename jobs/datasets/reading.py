@@ -62,9 +62,7 @@ def read_source(
     return read_dataset(Path(source), format=format, answers=answers)
 
 
-def read_hub(
-    name: str, *, format: RowFormat | None = None, token: str | None = None, answers: bool = True
-) -> Dataset:
+def read_hub(name: str, *, format: RowFormat | None = None, token: str | None = None, answers: bool = True) -> Dataset:
     """Read a data set of the Hugging Face hub, or a folder that the `datasets` package can load.
 
     Args:

@@ -1,4 +1,4 @@
-"""IFEval: does an answer follow instructions that a program can check? (Zhou et al. 2023, arXiv 2311.07911)
+"""IFEval: does an answer follow instructions that a program can check (Zhou et al. 2023, arXiv 2311.07911).
 
 One module for each family of instructions holds its checkers: pure functions `(response, **arguments) -> bool` that
 agree with the published checkers, their quirks included. `checkers` is the table of all 25, `rows` reads the

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import cast
 
 from broker.evaluation.ifeval import (
     case,
@@ -43,7 +44,8 @@ def _text(value: object) -> bool:
 
 
 def _texts(value: object) -> bool:
-    return isinstance(value, tuple | list) and bool(value) and all(isinstance(text, str) and text for text in value)
+    texts = cast("Sequence[object]", value) if isinstance(value, tuple | list) else ()
+    return bool(texts) and all(isinstance(text, str) and text for text in texts)
 
 
 def _at_least(least: int) -> Callable[[object], bool]:

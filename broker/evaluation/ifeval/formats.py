@@ -30,8 +30,7 @@ def constrained_response(response: str) -> bool:
 def number_highlighted_sections(response: str, *, num_highlights: int) -> bool:
     """Say whether there are at least so many highlights on one line each.
 
-    `**so**` is found as a double highlight; its asterisks are also looked at in pairs of single ones, which may make
-    another highlight of the text between two double ones.
+    `*so*` and `**so**` are one each; `***so***` is two, a single one within a double one.
     """
     single = sum(bool(found.strip("*").strip()) for found in _HIGHLIGHT.findall(response))
     double = sum(bool(found[2:-2].strip()) for found in _DOUBLE_HIGHLIGHT.findall(response))

@@ -44,22 +44,21 @@ def read_instructions(row: Mapping[str, Any]) -> tuple[Instruction, ...]:
     Raises:
         DataError: There are none, or some are unknown, or their arguments are; all problems at once.
     """
-    ids, arguments = row.get(IDS), row.get(ARGUMENTS)
-    if not _filled_list(ids):
+    ids, arguments = _listed(row.get(IDS)), _listed(row.get(ARGUMENTS))
+    if not ids:
         raise DataError([Problem(where=IDS, what="missing: nothing says what to check", fix=f'"{IDS}": ["…", …]')])
-    count = len(ids)
-    if not (_filled_list(arguments) and len(arguments) == count):
-        what = f"not a list of {count}, one object for each instruction"
+    if len(arguments) != len(ids):
+        what = f"not a list of {len(ids)}, one object for each instruction"
         raise DataError([Problem(where=ARGUMENTS, what=what, fix="write {} where an instruction needs none")])
     problems: list[Problem] = []
-    read = [_instruction(*pair, problems) for pair in zip(ids, arguments, strict=True)]
+    read = [_instruction(id_, given, problems) for id_, given in zip(ids, arguments, strict=True)]
     if problems:
         raise DataError(problems)
     return tuple(read)
 
 
-def _filled_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and bool(cast("Sequence[object]", value))
+def _listed(value: object) -> Sequence[object]:
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
 
 
 def _instruction(id_: object, given: object, problems: list[Problem]) -> Instruction:
@@ -69,10 +68,11 @@ def _instruction(id_: object, given: object, problems: list[Problem]) -> Instruc
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(CHECKERS)}"
         problems.append(Problem(where=IDS, what=f"no instruction is called {id_!r}", fix=hint))
         return Instruction(str(id_))
-    if not (given is None or isinstance(given, Mapping)):
+    if given is not None and not isinstance(given, Mapping):
         problems.append(Problem(where=f"{ARGUMENTS} of {id_}", what=f"{given!r} is no object", fix="write {…}"))
         return Instruction(str(id_))
-    present = {str(key): _plain(value) for key, value in (given or {}).items() if value is not None}
+    named = cast("Mapping[object, object]", given or {})
+    present = {str(key): _plain(value) for key, value in named.items() if value is not None}
     problems += _misfits(str(id_), checker, present)
     return Instruction(str(id_), tuple(sorted(present.items())))
 

@@ -319,7 +319,7 @@ def test_only_rows_with_both_values_are_compared() -> None:
     assert (found.n, found.difference) == (2, -0.5)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [Kind.PROPORTION, Kind.MEAN])
 def test_nothing_to_compare(kind: Kind) -> None:
     found = compare(kind, [None, 1.0], [1.0, None])
     assert (found.n, found.difference, found.p, found.effect, found.spread) == (0, None, 1.0, None, None)

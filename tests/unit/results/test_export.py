@@ -35,7 +35,9 @@ def test_json_has_its_documented_keys(full: Lab) -> None:
     assert set(data["columns"][0]) == {"name", "label", "unit", "direction", "kind", "version", "mixed"}
     assert set(data["detectable"][0]) == {"metric", "n", "now", "with_1000"}
     cell = data["rows"][0]["metrics"]["conversational"]
-    assert set(cell) == {"value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure", "details"}
+    assert set(cell) == {
+        "value", "low", "high", "scored", "unscored", "best", "tied", "letters", "failure", "details", "breakdown",
+    }  # fmt: skip
 
 
 def test_json_numbers_are_in_the_unit_shown(full: Lab) -> None:
