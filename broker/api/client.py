@@ -10,6 +10,7 @@ from broker.api.comparing import Comparing
 from broker.api.curating import Curating
 from broker.api.evaluating import Evaluating
 from broker.api.judges import named_judge
+from broker.api.judging import Judging
 from broker.api.overlaps import note_overlap
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from broker.api.request import ModelRequest
 
 
-class Broker(Following, Voting, Reading, Asking, Evaluating, Comparing, Curating):
+class Broker(Following, Voting, Judging, Reading, Asking, Evaluating, Comparing, Curating):
     """The broker, as an async context manager.
 
     ```python

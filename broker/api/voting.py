@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from broker.api.reading import Reading
+from broker.api.pairs import Pairs, answers_of, judged_by
 from broker.errors import UserError
-from broker.evaluation.answers import read_answers
 from broker.evaluation.preference import Pair, PreferenceResult, experiment_folder, pair_folder
 from broker.evaluation.prompts import expected
 from broker.jobs.blocking import blocking
 from broker.jobs.datasets import load_dataset
-from broker.jobs.spec import EvaluateSpec
-from broker.results.picking import pick_row
-from broker.scheduler.evaluating import evaluation_folder
 from broker.voting import CRITERION, SEED, Ballot, Booth, Question, Turn, VoteBook, make_ballot
 from broker.voting.counting import count_votes
 
@@ -24,14 +20,13 @@ if TYPE_CHECKING:
 
     from broker.jobs.records import Job
     from broker.jobs.rows import Dataset, Row
-    from broker.providers.contract import Answer
     from broker.results import ResultRow, ResultsTable
 
 VOTES = "votes"
 _UNSEEN = frozenset({"system", "developer"})
 
 
-class Voting(Reading):
+class Voting(Pairs):
     """Blind votes on two models of an experiment."""
 
     async def booth(
@@ -62,15 +57,12 @@ class Voting(Reading):
         Raises:
             UserError: The rows cannot be compared, or there is nothing to vote on.
         """
-        table = await self.results(experiment)
-        rows = [pick_row(table, name) for name in (first, second)]
-        jobs = [await self._evaluated(row) for row in rows]
-        _check_pair(rows, jobs)
+        named = await self.named_pair(first, second, experiment)
         return await blocking(
             self._open,
-            table,
-            dict(zip((job.id for job in jobs), rows, strict=True)),
-            jobs,
+            named.table,
+            dict(zip((job.id for job in named.jobs), named.rows, strict=True)),
+            list(named.jobs),
             {"prompts": prompts, "seed": seed, "criterion": " ".join(criterion.split()) or CRITERION},
             helped=show_expected,
         )
@@ -104,13 +96,6 @@ class Voting(Reading):
             counted.append(await self.count_votes(await self.booth(first, second, name, criterion=book.criterion)))
         return counted
 
-    async def _evaluated(self, row: ResultRow) -> Job:
-        if row.evaluation_job is None or not row.done:
-            raise UserError(
-                f"{row.label} has no answers yet: {row.state}", fix=f"broker watch {row.evaluation_job or row.key}"
-            )
-        return await blocking(self._store.job, row.evaluation_job)
-
     def _open(
         self,
         table: ResultsTable,
@@ -127,11 +112,16 @@ class Voting(Reading):
             right=right.id,
             left_label=rows[left.id].label,
             right_label=rows[right.id].label,
-            validation_sha256=_spec(left).validation.sha256,
+            validation_sha256=judged_by(left).validation.sha256,
         )
-        dataset = load_dataset(_spec(left).validation, self._engine.artifacts)
+        dataset = load_dataset(judged_by(left).validation, self._engine.artifacts)
         ballot = make_ballot(
-            pair, _questions(dataset), self._answers(left), self._answers(right), names=_names(jobs), **options
+            pair,
+            _questions(dataset),
+            answers_of(left, self.data_dir),
+            answers_of(right, self.data_dir),
+            names=_names(jobs),
+            **options,
         )
         _check_ballot(ballot)
         # Another question is another vote.
@@ -139,32 +129,9 @@ class Voting(Reading):
         book = VoteBook(pair_folder(self.data_dir, pair, VOTES) / mark, ballot.criterion, jobs[0].id)
         return Booth(ballot, book, helped=helped, first=jobs[0].id)
 
-    def _answers(self, job: Job) -> Mapping[str, Answer]:
-        spec = _spec(job)
-        model = job.model or spec.model
-        assert model is not None
-        return read_answers(evaluation_folder(self.data_dir, job.id), spec, model).answers
-
 
 def _books(folder: Path) -> list[VoteBook]:
     return [VoteBook(path.parent) for path in sorted(folder.glob("*--*/*/voters.jsonl"))]
-
-
-def _spec(job: Job) -> EvaluateSpec:
-    assert isinstance(job.spec, EvaluateSpec)
-    return job.spec
-
-
-def _check_pair(rows: list[ResultRow], jobs: list[Job]) -> None:
-    one, other = jobs
-    if one.id == other.id:
-        raise UserError(f"{rows[0].label} cannot be compared with itself", fix="name two rows of the table")
-    sets = [_spec(job).validation for job in jobs]
-    if sets[0].sha256 != sets[1].sha256:
-        what = " and ".join(f"{row.label}: {each.name}" for row, each in zip(rows, sets, strict=True))
-        raise UserError(
-            f"the two answered different validation sets ({what})", fix="name two rows that answered the same one"
-        )
 
 
 def _check_ballot(ballot: Ballot) -> None:
@@ -175,7 +142,7 @@ def _check_ballot(ballot: Ballot) -> None:
 
 def _names(jobs: list[Job]) -> set[str]:
     """Return the names of the models behind, whole and without their owner."""
-    names = {model.name for job in jobs for model in (job.model, _spec(job).model) if model is not None}
+    names = {model.name for job in jobs for model in (job.model, judged_by(job).model) if model is not None}
     return names | {name.rpartition("/")[2] for name in names}
 
 

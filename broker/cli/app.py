@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from broker.cli import compare, control, data, evaluate, jobs, models, plot, results, serve, setup, submit, vote
+from broker.cli import compare, control, data, evaluate, jobs, judge, models, plot, results, serve, setup, submit, vote
 from broker.cli.context import STATE, StoppedError
 from broker.cli.front import TITLE, FrontPage
 from broker.cli.output import OUT, silence
@@ -72,7 +72,7 @@ def options(
     STATE.overrides = {"data_dir": data_dir} if data_dir is not None else {}
 
 
-for module in (submit, evaluate, serve, jobs, control, results, plot, compare, vote, models, setup, data):
+for module in (submit, evaluate, serve, jobs, control, results, plot, compare, judge, vote, models, setup, data):
     module.add_commands(app)
 
 

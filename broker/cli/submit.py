@@ -214,7 +214,7 @@ def carry_out(
         _show_plan(plan, dry_run=dry_run)
         if dry_run:
             return plan, EXIT_OK
-        await _confirm(plan, yes=yes)
+        await confirm_cost(plan.high_usd if plan.paid else 0.0, yes=yes)
         started.extend(await broker.start(plan))
         steps.close()
         return plan, EXIT_OK if detach else await _to_the_table(broker, plan, started)
@@ -300,16 +300,26 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-async def _confirm(plan: Plan, *, yes: bool) -> None:
+async def confirm_cost(high_usd: float, *, yes: bool) -> None:
+    """Ask before money is spent.
+
+    Args:
+        high_usd: The most that it can cost; nobody is asked about nothing.
+        yes: Do not ask.
+
+    Raises:
+        UserError: Nobody can be asked.
+        Abort: The answer was no.
+    """
     from broker.cli.keyboard import confirm
     from broker.cli.words import dollars
 
-    if not plan.paid or yes:
+    if not high_usd or yes:
         return
     if OUT.json or not sys.stdin.isatty():
         fix = "add --yes to spend without being asked, or --dry-run to see the plan"
-        raise UserError(f"this costs up to {dollars(plan.high_usd)} and nobody can be asked here", fix=fix)
-    if not await confirm(f"Spend up to {dollars(plan.high_usd)}?"):
+        raise UserError(f"this costs up to {dollars(high_usd)} and nobody can be asked here", fix=fix)
+    if not await confirm(f"Spend up to {dollars(high_usd)}?"):
         OUT.note("nothing was sent")
         raise typer.Abort
 

@@ -34,7 +34,7 @@ class Perplexity:
     """
 
     name = "perplexity"
-    label = "log-perplexity of expected answers"
+    label = "log-perplexity"
     unit = "nats/token"
     direction = Direction.LOWER
     kind = Kind.MEAN

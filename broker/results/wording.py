@@ -49,7 +49,7 @@ def head(column: Column) -> list[str]:
 def title(column: Column) -> str:
     """Return a column's head in one line."""
     name, *rest = head(column)
-    return f"{name} ({', '.join(part.strip('()') for part in rest)})" if rest else name
+    return f"{name} ({', '.join(part.replace('(', '').replace(')', '') for part in rest)})" if rest else name
 
 
 def difference(column: Column, value: float | None) -> str:

@@ -118,6 +118,26 @@ class Judge:
         whole = json.dumps([*parts, question.sample, [dict(one) for one in question.messages]], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:24]
 
+    async def missing(self, questions: Sequence[Question]) -> list[Question]:
+        """Return the questions that `ask` would still have to ask.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        replies = _by_key((await blocking(RowFile, self._path)).read())
+        found = [(question, replies.get(self.key(question), [])) for question in questions]
+        return [question for question, lines in found if not _settled(lines, self._allowed(lines))]
+
+    async def paid(self, questions: Sequence[Question]) -> float:
+        """Return what the stored replies to questions cost in all sessions, USD.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        keys = {self.key(question) for question in questions}
+        lines = (await blocking(RowFile, self._path)).read()
+        return sum(float(line.get("cost_usd") or 0.0) for line in lines if line.get("key") in keys)
+
     async def aclose(self) -> None:
         """Release what was opened."""
         if self._completer is not None:

@@ -8,7 +8,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 from broker.evaluation.judging.values import UnreadableError
-from broker.evaluation.preference import Winner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 _DECODER = json.JSONDecoder()
 _NUMBER = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:/\s*(\d+(?:\.\d+)?)\s*)?(?:points?)?\.?\s*", re.IGNORECASE)
 _WINNER = re.compile(r"\W*(?:answer\s+)?(A|B|tie|neither|both|equal|draw)\W*", re.IGNORECASE)
+FIRST, SECOND, TIE = "A", "B", "tie"
 _EVEN = frozenset({"tie", "neither", "both", "equal", "draw"})
 
 
@@ -41,8 +41,8 @@ def read_score(text: str, rubric: Rubric) -> tuple[float, str]:
     raise UnreadableError(f"no score for {rubric.name} in {shortened(text)}")
 
 
-def read_winner(text: str) -> tuple[Winner, str]:
-    """Return which answer was found better (`left` is A) and why.
+def read_winner(text: str) -> tuple[str, str]:
+    """Return which answer was found better, `A`, `B` or `tie`, and why.
 
     Raises:
         UnreadableError: The reply names none.
@@ -59,12 +59,12 @@ def shortened(text: str) -> str:
     return repr(line if len(line) <= 80 else line[:79] + "…")
 
 
-def _winner(text: str) -> Winner:
+def _winner(text: str) -> str:
     found = _WINNER.fullmatch(text)
     if found is None:
         raise UnreadableError(f"no winner in {shortened(text)}")
-    named = found.group(1).lower()
-    return Winner.TIE if named in _EVEN else Winner.LEFT if named == "a" else Winner.RIGHT
+    named = found.group(1)
+    return TIE if named.lower() in _EVEN else named.upper()
 
 
 def _on_scale(value: Any, rubric: Rubric) -> float:

@@ -203,7 +203,7 @@ def test_the_sandboxs_writer_judges_by_these_prompts() -> None:
         scores.append(read_score(write(user(messages), schema=schema), EMPATHY)[0])
     assert 0 <= scores[0] < scores[1] <= 10
     messages, schema = pairwise_messages(PROMPT, cold, warm)
-    assert read_winner(write(user(messages), schema=schema))[0] == "right"
+    assert read_winner(write(user(messages), schema=schema))[0] == "B"
 
 
 # --- replies ----------------------------------------------------------------------------------------------------------
@@ -253,11 +253,11 @@ def test_what_is_no_score_is_never_a_number(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "winner"),
     [
-        ('{"winner": "A", "reason": "warmer"}', "left"),
-        ('{"winner": "b"}', "right"),
+        ('{"winner": "A", "reason": "warmer"}', "A"),
+        ('{"winner": "b"}', "B"),
         ('Sure! {"winner": "Tie", "reason": ""}', "tie"),
-        ('{"winner": "Answer B"}', "right"),
-        ("B", "right"),
+        ('{"winner": "Answer B"}', "B"),
+        ("B", "B"),
         ("**tie**", "tie"),
     ],
 )
@@ -288,7 +288,8 @@ async def test_the_mean_of_several_judgements(tmp_path: Path) -> None:
         "spread within a row": pytest.approx(0.5**0.5),
         "Krippendorff's alpha": pytest.approx(-0.5),
     }
-    assert found.remarks == ("the judgements of empathy agree poorly (Krippendorff's alpha -0.50)",)
+    (remark,) = found.remarks
+    assert "single rows say little (Krippendorff's alpha -0.50)" in remark
     assert found.cost is Cost.PAID
     assert found.version.startswith("judged by openai:judge-1, 2 samples at temperature 1, rubric empathy ")
     assert spent(tmp_path / JUDGEMENTS) == 1.0

@@ -1,0 +1,186 @@
+"""The verbs about judges: have one compare two models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from broker.api.judges import judge_spec, named_judge, price
+from broker.api.pairs import Named, Pairs, answers_of, judged_by
+from broker.errors import BudgetError, SpecError, UserError
+from broker.evaluation.judging.asking import JUDGEMENTS, Counted, Judge
+from broker.evaluation.pairwise import Answered, judge_pair, pair_questions
+from broker.evaluation.preference import Pair, PreferenceResult, load_preferences, pair_folder, save_preference
+from broker.evaluation.prompts import prompts
+from broker.jobs.blocking import blocking
+from broker.jobs.datasets import load_dataset
+from broker.jobs.datasets.tokens import estimate_tokens
+from broker.jobs.durable import make_folder
+from broker.jobs.spec import JudgeSpec, ModelRef
+from broker.providers.contract import Estimate
+from broker.worker.locks import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.api.request import JudgeRequest
+    from broker.providers.contract import Answer, Completer
+
+_LOCK = "judging.lock"
+# Chooses prompts where not all are judged.
+SEED = 713
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairPlan:
+    """What comparing two models by a judge comes to; nothing was asked yet.
+
+    Attributes:
+        pair: Who is compared; the left model is the one named first.
+        judge: Who judges.
+        criterion: What "better" means; the broker's own sentence when empty.
+        rows: The prompts, with both answers.
+        replies: Replies that the judge will be asked for, without those that are stored.
+        estimate: What they cost.
+        paid: They cost money.
+    """
+
+    pair: Pair
+    judge: JudgeSpec
+    criterion: str
+    rows: tuple[Answered, ...]
+    replies: int
+    estimate: Estimate
+    paid: bool
+
+
+class Judging(Pairs):
+    """Comparing by a judge."""
+
+    async def plan_judging(
+        self,
+        first: str,
+        second: str,
+        experiment: str | None = None,
+        *,
+        judge: JudgeRequest | str | None = None,
+        prompts: int | None = None,
+        criterion: str = "",
+    ) -> PairPlan:
+        """Return what it would take to have a judge say which of two models answers better.
+
+        Args:
+            first: A row of the experiment's table: its label, its model, or the id (or its beginning) of a job.
+            second: Another one.
+            experiment: Name of the experiment; the newest when None.
+            judge: Who judges, as `PROVIDER:MODEL`; the settings' judge when None.
+            prompts: How many prompts are judged; all when None.
+            criterion: What "better" means, in a sentence for the judge.
+
+        Raises:
+            UserError: The two cannot be compared, or there is nothing to judge.
+            SpecError: There is no judge, or something stands against asking it.
+            BudgetError: It would pass the experiment's budget.
+        """
+        named = await self.named_pair(first, second, experiment)
+        asked = named_judge(judge) if isinstance(judge, str) else judge
+        spec, problems = judge_spec(asked, self.settings, self.accounts)
+        if spec is None or any(problem.severity == "error" for problem in problems):
+            raise SpecError(problems)
+        rows = await blocking(self._answered, named, prompts)
+        if not any(row.askable for row in rows):
+            raise UserError("there is nothing to judge: no prompt has two different answers", fix="name other rows")
+        pair, told = _pair(named), " ".join(criterion.split())
+        missing = await self._asking(pair, spec).missing(pair_questions(rows, spec, told))
+        tokens = sum(estimate_tokens(str(one["content"])) for question in missing for one in question.messages)
+        estimate, paid = price(spec, tokens, len(missing), self.accounts)
+        await self._require_budget(pair.experiment, estimate.high_usd)
+        return PairPlan(
+            pair=pair,
+            judge=spec,
+            criterion=told,
+            rows=rows,
+            replies=len(missing),
+            estimate=estimate,
+            paid=paid,
+        )
+
+    async def judge(
+        self,
+        plan: PairPlan,
+        *,
+        on_judged: Callable[[Counted], None] = lambda _counted: None,
+        again: bool = False,
+    ) -> PreferenceResult:
+        """Have the judge compare, and keep the result for the experiment's table.
+
+        Stopped and called again, it asks only what is missing.
+
+        Args:
+            plan: From `plan_judging`.
+            on_judged: Called with every reply.
+            again: Ask once more for verdicts that could not be had before.
+
+        Raises:
+            ProviderError: The judge cannot answer, or refuses; what it said is stored.
+        """
+        folder = pair_folder(self.data_dir, plan.pair)
+        await blocking(make_folder, folder)
+        lock = FileLock(folder / _LOCK)
+        if not await blocking(lock.acquire):
+            what = f"{plan.pair.left_label} and {plan.pair.right_label} are being judged by another process"
+            raise UserError(what, fix="wait for it, then: the same command")
+        asking = self._asking(plan.pair, plan.judge, on_judged=on_judged, again=again)
+        try:
+            result = await judge_pair(plan.pair, plan.rows, asking, criterion=plan.criterion)
+            await blocking(save_preference, result, self.data_dir)
+        finally:
+            await asking.aclose()
+            lock.release()
+        return result
+
+    def _asking(self, pair: Pair, spec: JudgeSpec, **options: Any) -> Judge:
+        def opened() -> Completer:
+            return self.accounts.get(spec.provider).completer(ModelRef(provider=spec.provider, name=spec.model))
+
+        return Judge(spec, opened, pair_folder(self.data_dir, pair) / JUDGEMENTS, **options)
+
+    def _answered(self, named: Named, most: int | None) -> tuple[Answered, ...]:
+        """Return the prompts, with both answers: all, or a sample that is the beginning of every larger one."""
+        specs = [judged_by(job) for job in named.jobs]
+        requests = prompts(load_dataset(specs[0].validation, self._engine.artifacts))
+        left, right = (answers_of(job, self.data_dir) for job in named.jobs)
+        chosen = requests if most is None else Random(SEED).sample(requests, len(requests))[:most]
+        return tuple(
+            Answered(row=one.id, prompt=one.messages, left=_text(left.get(one.id)), right=_text(right.get(one.id)))
+            for one in sorted(chosen, key=lambda one: int(one.id))
+        )
+
+    async def _require_budget(self, experiment: str, wanted_usd: float) -> None:
+        """Refuse what would pass the experiment's budget, with what its jobs and earlier judgements took."""
+        budget = (await self.experiment(experiment)).budget_usd
+        if budget is None or not wanted_usd:
+            return
+        judged = sum(one.cost_usd for one in await blocking(load_preferences, self.data_dir, experiment))
+        total = wanted_usd + judged + await blocking(self._store.spent, experiment)
+        if total > budget:
+            what = f"{total:.2f} USD would be reserved or spent, the budget is {budget:.2f} USD"
+            fix = "judge fewer prompts (--prompts), or take fewer samples (--samples)"
+            raise BudgetError(what, where=f"experiment {experiment}", fix=fix)
+
+
+def _pair(named: Named) -> Pair:
+    (left, right), (one, other) = named.jobs, named.rows
+    return Pair(
+        experiment=named.table.experiment,
+        left=left.id,
+        right=right.id,
+        left_label=one.label,
+        right_label=other.label,
+        validation_sha256=judged_by(left).validation.sha256,
+    )
+
+
+def _text(answer: Answer | None) -> str | None:
+    return None if answer is None or answer.failure is not None else answer.text

@@ -1,0 +1,106 @@
+"""`broker judge` over the fake provider and the sandbox's writer: plan, verdicts, table, and what cannot be judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from broker.worker.locks import FileLock
+from tests.fakes.openai_server import running
+
+if TYPE_CHECKING:
+    from tests.fakes.terminal import Terminal
+
+PAIR = ("fake-base tuned", "fake-base")
+WRITER = ("--judge", "local:sandbox-writer")
+REFUSED = {
+    "judge fake-base fake-base --judge local:sandbox-writer": "cannot be compared with itself",
+    "judge fake-base nobody --judge local:sandbox-writer": "no row of tone is called 'nobody'",
+    "judge fake-base tuned": "a metric of a judge needs a model that judges",
+    "judge fake-base": "Missing argument",
+    "judge fake-base tuned --judge nowhere:x": "unknown provider 'nowhere'",
+}
+
+
+@pytest.fixture
+def done(terminal: Terminal) -> Terminal:
+    """A terminal where one job was made and judged, on six prompts."""
+    assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
+    return terminal
+
+
+def test_a_judge_compares_two_models(done: Terminal) -> None:
+    told = done.here("judge", *PAIR, *WRITER, "--samples", "2")
+    assert told.code == 0, told.err
+    assert "fake-base tuned against fake-base: 24 replies of local:sandbox-writer (2 samples, both orders)" in told.err
+    assert "Preference, by local:sandbox-writer:" in told.out
+    (kept,) = done.here("results", "tone", "--json").data["preferences"]
+    assert (kept["source"], kept["by"], kept["n"]) == ("judge", "local:sandbox-writer", 6)
+    assert kept["made_by"]["samples"] == 2
+    assert (kept["left_label"], kept["right_label"]) == PAIR
+    for form in ((), ("--markdown",)):
+        assert "Preference, by local:sandbox-writer" in " ".join(done.here("results", *form).out.split())
+
+
+def test_a_second_time_asks_nothing(done: Terminal) -> None:
+    first = done.here("judge", *PAIR, *WRITER, "--samples", "1", "--json").data
+    again = done.here("judge", *PAIR, *WRITER, "--samples", "1")
+    assert ": 0 replies of" in again.err
+    (turned,) = done.here("judge", *reversed(PAIR), *WRITER, "--samples", "1", "--json").data
+    assert (turned["wins"], turned["losses"]) == (first[0]["losses"], first[0]["wins"])
+    assert len(done.here("results", "tone", "--json").data["preferences"]) == 1
+
+
+def test_a_dry_run_asks_nothing(done: Terminal) -> None:
+    told = done.here("judge", *PAIR, *WRITER, "--dry-run", "--prompts", "4")
+    assert told.out.splitlines()[-1] == "nothing was asked"
+    plan = done.here("judge", *PAIR, *WRITER, "--dry-run", "--prompts", "4", "--json").data
+    assert (plan["prompts"], plan["replies"], plan["paid"]) == (4, 24, False)
+    assert done.here("results", "tone", "--json").data["preferences"] == []
+
+
+def test_your_own_question_is_a_result_of_its_own(done: Terminal) -> None:
+    done.here("judge", *PAIR, *WRITER, "--samples", "1")
+    done.here("judge", *PAIR, *WRITER, "--samples", "1", "--ask", "Which one is warmer?")
+    made = {one["made_by"].get("criterion") for one in done.here("results", "tone", "--json").data["preferences"]}
+    assert made == {None, "Which one is warmer?"}
+
+
+def test_money_is_asked_for_first(done: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as server:
+        monkeypatch.setenv("BROKER_PROVIDERS__JUDGE__KIND", "openai")
+        monkeypatch.setenv("BROKER_PROVIDERS__JUDGE__BASE_URL", server.base_url)
+        monkeypatch.setenv("BROKER_PROVIDERS__JUDGE__API_KEY", "sk-test")
+        monkeypatch.setenv("BROKER_PROVIDERS__JUDGE__OPTIONS", '{"paid": true}')
+        told = done.here("judge", *PAIR, "--judge", "judge:gpt-4.1-mini")
+        assert told.code == 2
+        assert "add --yes to spend without being asked" in told.err
+        assert not server.state.bodies
+        told = done.here("judge", *PAIR, "--judge", "judge:gpt-4.1-mini", "--yes", "--json")
+        assert told.code == 0, told.err
+        assert len(server.state.bodies) == 6 * 2 * 3
+        assert told.data[0]["cost_usd"] > 0
+        assert told.data[0]["by"] == "judge:gpt-4.1-mini-2025-04-14"
+
+
+def test_two_processes_do_not_pay_for_the_same_pair(done: Terminal) -> None:
+    done.here("judge", *PAIR, *WRITER, "--samples", "1")
+    (path,) = done.data_dir.glob("preferences/tone/*/judging.lock")
+    lock = FileLock(path)
+    assert lock.acquire()
+    try:
+        told = done.here("judge", *PAIR, *WRITER)
+    finally:
+        lock.release()
+    assert told.code == 2
+    assert "are being judged by another process" in told.err
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_cannot_be_judged(done: Terminal, line: str) -> None:
+    words = line.split()
+    words = ["judge", "fake-base", "fake-base tuned", *words[3:]] if words[1:3] == ["fake-base", "tuned"] else words
+    told = done.here(*words)
+    assert told.code == 2
+    assert REFUSED[line] in " ".join(told.err.split())
