@@ -100,8 +100,8 @@ class RubricJudge:
         lines = [failed(said, name)] if any(one.failure is not None for one in said) else []
         alpha = self.details.get("Krippendorff's alpha")
         if alpha is not None and alpha < POOR_ALPHA:
-            often = "judgements of one answer differ nearly as judgements of different answers do, so single rows say little"
-            lines.append(f"{name}: {often} (Krippendorff's alpha {alpha:.2f})")
+            alike = "judgements of one answer differ nearly as much as those of different answers"
+            lines.append(f"{name}: {alike}, so single rows say little (Krippendorff's alpha {alpha:.2f})")
         if self._own:
             lines.append(f"{name} is judged by the model itself, and models tend to prefer their own words")
         return lines
