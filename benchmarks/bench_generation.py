@@ -36,7 +36,7 @@ from broker.sandbox.making import ensure_model
 from broker.settings import load_settings
 from broker.worker.pool import WorkerPool
 
-ROUNDS = 2
+ROUNDS = {"sandbox": 3}
 Requests = list[dict[str, Any]]
 Texts = dict[str, str]
 
@@ -190,7 +190,7 @@ def show(what: str, runs: list[Run], first: list[Run]) -> None:
     )
 
 
-def compare(model: Path, precision: str, asked: Requests, adapters: dict[str, str | None]) -> None:
+def compare(model: Path, precision: str, asked: Requests, adapters: dict[str, str | None], rounds: int) -> None:
     """Print a model's table; the ways are measured in turns."""
     from broker.worker.models import MODELS
 
@@ -198,11 +198,11 @@ def compare(model: Path, precision: str, asked: Requests, adapters: dict[str, st
     ask(model, precision, base, asked[:2])  # loaded and warm
     plain = [one_by_one(model, precision, asked)]
     show("transformers.generate, one by one", plain, plain)
-    show("batched, sorted by length", [ask(model, precision, base, asked) for _ in range(ROUNDS)], plain)
+    show("batched, sorted by length", [ask(model, precision, base, asked) for _ in range(rounds)], plain)
     anew = [loaded_for_each(model, precision, adapters, asked)]
     after: list[Run] = []
     together: list[Run] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         after.append(one_after_another(model, precision, adapters, asked))
         together.append(ask(model, precision, adapters, asked))
     MODELS.clear()
@@ -246,7 +246,7 @@ def main() -> None:
             adapters = make_adapters(model, Path(made) / name, options.adapters)
             for precision in ("fp32", "bf16"):
                 print(f"{name}, {precision}, {len(asked)} prompts, {device}")
-                compare(model, precision, asked, adapters)
+                compare(model, precision, asked, adapters, ROUNDS.get(name, 1))
 
 
 if __name__ == "__main__":
