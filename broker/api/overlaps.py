@@ -174,8 +174,9 @@ class OverlapFinder:
         Returns:
             What is shared, and what could not be looked at.
         """
-        used = {(set_of(one.data), one.watched): one for one in self._store.used_rows() if one.data.sha256}
-        gone = [one for one in self._store.used_rows() if not one.data.sha256]
+        known_rows = self._store.used_rows()
+        used = {(set_of(one.data), one.watched): one for one in known_rows if one.data.sha256}
+        gone = [one for one in known_rows if not one.data.sha256]
         book = _Book(self._folder, validation)
         pair = _Pairing(judge, book)
         leaks: list[Leak] = []

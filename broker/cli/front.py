@@ -15,7 +15,7 @@ TITLE = "Fine-tune anywhere, judge every model on the same validation set."
 USAGE = "broker [OPTIONS] COMMAND …      broker COMMAND --help has examples      begin with: broker demo"
 EXIT_CODES = {
     0: "done",
-    1: "a job failed or was cancelled",
+    1: "a job failed or was cancelled, or a gate did not hold",
     2: "wrong usage or bad input",
     3: "a provider failed",
     4: "a job is lost: a person must decide",

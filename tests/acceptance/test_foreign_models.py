@@ -26,8 +26,10 @@ def terminal(
     made = Terminal(tmp_path, capsys)
     made.env |= {"BROKER_CACHE_DIR": str(sandbox_dir.parents[1]), "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     made.write("broker.toml", '[defaults]\nmetrics = ["conversational", "length"]\n')
-    for name, kind, count, topics in (("train", "casual", 16, "train"), ("val", "casual", 6, "validation")):
-        part: list[dict[str, Any]] = list(rows(kind, count, seed=3, topics=topics))
+    for name, part in (
+        ("train", rows("casual", 16, seed=3, topics="train")),
+        ("val", rows("casual", 6, seed=3, topics="validation")),
+    ):
         made.write(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in part))
     monkeypatch.chdir(tmp_path)
     for name, value in made.env.items():
