@@ -79,7 +79,8 @@ def test_all_bad_rows_are_told_at_once(terminal: Terminal) -> None:
 
 
 def test_bad_validation_rows_are_found_before_anything_is_sent(terminal: Terminal) -> None:
-    terminal.write("bad.jsonl", TURNLESS)
+    # A question alone will do to judge on; a turn without content will not.
+    terminal.write("bad.jsonl", '{"messages": [{"role": "user"}]}')
     done = terminal.submit("--validation", "bad.jsonl")
     assert done.code == 2
     assert "bad.jsonl:1" in done.err
