@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.api.request import JudgeRequest
@@ -34,7 +33,6 @@ _AGAIN = 0.1
 # Tokens of what a metric of somebody else's asks a judge, beside the question and the answer.
 _OWN_PROMPT = 400
 _JUDGE = "judge:"
-_FILE = re.compile(r"judge:(?P<file>.+\.toml)")
 # `openai@http://127.0.0.1:8100/v1:MODEL` has colons of its own.
 _NAMED = re.compile(r"(?P<provider>[^:@]+(?:@https?://[^/\s]+(?:/[^:\s]*)?)?)(?::(?P<model>.+))?")
 
@@ -55,17 +53,6 @@ def named_judge(text: str | None, samples: int | None = None) -> JudgeRequest | 
     if found is None:
         return JudgeRequest(provider=text, samples=samples)
     return JudgeRequest(provider=found["provider"], model=found["model"], samples=samples)
-
-
-def rooted_metric(name: str, folder: Path) -> str:
-    """Return a metric's name whose rubric file is found from anywhere.
-
-    Args:
-        name: As written in a recipe.
-        folder: Where its relative paths begin.
-    """
-    found = _FILE.fullmatch(name)
-    return f"judge:{(folder / Path(found['file']).expanduser()).resolve()}" if found else name
 
 
 def judging(

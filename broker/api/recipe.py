@@ -51,12 +51,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from broker.api.judges import rooted_metric
 from broker.api.request import ExperimentRequest, JudgeRequest, MixRequest, ModelRequest, TuneRequest
 from broker.api.sources import MIX
 from broker.errors import Problem, SpecError
 from broker.evaluation.policies import named_policies
 from broker.jobs.spec import Decoding, Method, ParameterValue, PromptPolicy
+from broker.settings.files import rooted_metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -66,7 +66,13 @@ def correlation(estimate: Estimate) -> str:
     if estimate.value is None:
         return wording.NOTHING
     ends = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
-    return f"{estimate.value:.2f}{ends}" + (f", p = {p_value(estimate.p)}" if estimate.p is not None else "")
+    return f"{estimate.value:.2f}{ends}" + (f", {p_said(estimate.p)}" if estimate.p is not None else "")
+
+
+def p_said(p: float) -> str:
+    """Return a p value in a sentence: `p = 0.034`, `p < 0.001`."""
+    said = p_value(p)
+    return f"p {said.replace('<', '< ')}" if said.startswith("<") else f"p = {said}"
 
 
 def p_value(p: float) -> str:
@@ -77,7 +83,7 @@ def p_value(p: float) -> str:
 def _told(result: PreferenceResult) -> list[str]:
     pair, asked = result.pair, f", asked “{result.panel.criterion}”" if result.panel else ""
     won = f"{result.wins} of {result.n} prompts won by {pair.left_label}, {result.losses} by {pair.right_label}"
-    rate = f"win rate {share(result.win_rate, result.low, result.high)}, sign test p = {p_value(result.p)}"
+    rate = f"win rate {share(result.win_rate, result.low, result.high)}, sign test {p_said(result.p)}"
     head = f"Preference, by {result.by}{asked}: {preference_verdict(result)} ({won}, {result.ties} tied; {rate})."
     lines = [" ".join([head, *_agreed(result)])]
     return [*lines, *_panel(result, result.panel)] if result.panel else lines

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from broker.errors import Problem, SpecError
 
@@ -150,7 +150,23 @@ def _absolute_paths(values: dict[str, Any], path: Path) -> dict[str, Any]:
     return top | ({"defaults": defaults} if isinstance(values.get("defaults"), dict) else {})
 
 
+def rooted_metric(name: str, folder: Path) -> str:
+    """Return the name of a metric whose rubric file is found from anywhere.
+
+    Args:
+        name: As written in a file, such as `judge:rubrics/warmth.toml`.
+        folder: Where that file's relative paths begin.
+    """
+    kind, _, rubric = name.partition(":")
+    if kind != "judge" or not rubric.endswith(".toml"):
+        return name
+    return f"judge:{(folder / Path(rubric).expanduser()).resolve()}"
+
+
 def _beside(folder: Path, value: Any, key: str) -> Any:
+    if key == "metrics" and isinstance(value, list):
+        names = cast("list[object]", value)
+        return [rooted_metric(name, folder) if isinstance(name, str) else name for name in names]
     if key not in PATH_KEYS or not isinstance(value, str) or value.startswith("hf:"):
         return value
     return str(folder / Path(value).expanduser())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from broker.api import Broker, ExperimentRequest, JudgeRequest, ModelRequest, load_recipe
-from broker.api.judges import named_judge, rooted_metric
+from broker.api.judges import named_judge
 from broker.errors import SpecError
 from broker.evaluation import load_result
 from broker.evaluation.judging.asking import JUDGEMENTS
@@ -18,6 +18,8 @@ from broker.jobs.spec import EvaluateSpec
 from broker.jobs.states import State
 from broker.results import to_data
 from broker.scheduler.evaluating import evaluation_folder
+from broker.settings import load_settings
+from broker.settings.files import rooted_metric
 from tests.fakes.openai_server import Running, running
 from tests.fakes.openai_server.faults import Rule
 
@@ -249,3 +251,9 @@ def test_paths_of_rubrics_begin_at_the_recipe(tmp_path: Path) -> None:
     assert rooted_metric("judge:r/x.toml", tmp_path) == f"judge:{tmp_path / 'r' / 'x.toml'}"
     assert rooted_metric("judge:empathy", tmp_path) == "judge:empathy"
     assert rooted_metric("conversational:70", tmp_path) == "conversational:70"
+
+
+def test_paths_of_rubrics_begin_at_the_settings_file(tmp_path: Path) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text('[defaults]\nmetrics = ["length", "judge:x.toml", "judge:empathy"]\n')
+    assert load_settings(config=config).defaults.metrics == ("length", f"judge:{tmp_path / 'x.toml'}", "judge:empathy")
