@@ -25,6 +25,19 @@ def trained_on(store: Store, specs: Mapping[str, Spec]) -> dict[str, list[str]]:
     return {job_id: lineage.sets(spec) for job_id, spec in specs.items() if isinstance(spec, EvaluateSpec)}
 
 
+def makers_of(specs: Mapping[str, Spec]) -> dict[str, str]:
+    """Return the first job that trains on each set.
+
+    Args:
+        specs: Of the jobs at hand, by id.
+    """
+    found: dict[str, str] = {}
+    for job_id, spec in specs.items():
+        if isinstance(spec, TuneSpec):
+            found.setdefault(set_of(spec.train), job_id)
+    return found
+
+
 class Lineage:
     """Follows models back to their jobs. Blocking."""
 

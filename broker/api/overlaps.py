@@ -106,11 +106,12 @@ class Findings:
         left, right = f"{self.validation.name}:{row.validation_line}", f"{leak.data.name}:{row.train_line}"
         return f'{left} {sign} {right}{how} "{row.prompt}"'
 
-    def document(self, own: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    def document(self, own: Mapping[str, Sequence[str]], makers: Mapping[str, str]) -> dict[str, Any]:
         """Return what the table is told.
 
         Args:
-            own: By evaluation, the hashes of the sets that its model (or an ancestor of it) was trained on.
+            own: By evaluation, the sets (`set_of`) that its model (or an ancestor of it) was trained on.
+            makers: By set, the first job of this request that trains on it.
         """
         lines = {set_of(leak.data): {row.validation_line for row in leak.rows} for leak in self.leaks}
         shared = {job: {line for key in keys for line in lines.get(key, ())} for job, keys in own.items()}
@@ -121,7 +122,7 @@ class Findings:
             "sets": {
                 f"{set_of(leak.data)}{'/watched' if leak.watched else ''}": {
                     "name": leak.data.name,
-                    "owners": leak.owners,
+                    "owners": makers.get(set_of(leak.data), leak.owners) if leak.asked else leak.owners,
                     "watched": leak.watched,
                     "rows": [[row.validation_line, row.train_line, row.similarity] for row in leak.rows],
                 }

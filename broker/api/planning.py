@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.api.judges import estimate_judge, judging
-from broker.api.lineage import trained_on
+from broker.api.lineage import makers_of, trained_on
 from broker.api.overlaps import OverlapFinder
 from broker.api.sources import Sources
 from broker.errors import BudgetError, DataError, Problem, SpecError
@@ -163,7 +163,7 @@ class Planner:
             return {}
         specs: dict[str, Spec] = {planned.job.id: planned.job.spec for planned in draft.jobs}
         specs |= {job.id: job.spec for job in draft.reused}
-        return found.document(await blocking(trained_on, self._store, specs))
+        return found.document(await blocking(trained_on, self._store, specs), makers_of(specs))
 
     # --- tuning -----------------------------------------------------------------------------------------------------
 

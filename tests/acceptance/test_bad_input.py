@@ -101,7 +101,8 @@ def test_validation_rows_in_the_training_data(terminal: Terminal) -> None:
     assert allowed.code == 0
     assert "warning: overlap of train.jsonl with leak.jsonl" in allowed.err
     table = " ".join(allowed.out.split())
-    assert "2 of 2 validation prompts are in the training data train.jsonl of this request" in table
+    (tuned,) = [job["id"] for job in terminal.jobs() if job["kind"] == "tune"]
+    assert f"2 of 2 validation prompts are in the training data train.jsonl of {tuned}" in table
     assert "had seen validation prompts before: fake-base tuned (2 of 2); not known of fake-base" in table
 
 
