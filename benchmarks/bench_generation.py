@@ -246,7 +246,7 @@ def main() -> None:
             adapters = make_adapters(model, Path(made) / name, options.adapters)
             for precision in ("fp32", "bf16"):
                 print(f"{name}, {precision}, {len(asked)} prompts, {device}")
-                compare(model, precision, asked, adapters, ROUNDS.get(name, 1))
+                compare(model, precision, asked, adapters, ROUNDS.get(name, 2))
 
 
 if __name__ == "__main__":
