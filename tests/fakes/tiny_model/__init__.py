@@ -39,8 +39,8 @@ def make_tokenizer(template: str | None = TEMPLATE) -> Any:
     return fast
 
 
-def build_tiny(folder: Path) -> Path:
-    """Write the model into a folder and return it."""
+def build_tiny(folder: Path, *, longest: int = 512) -> Path:
+    """Write the model into a folder and return it; it reads `longest` bytes."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -53,7 +53,7 @@ def build_tiny(folder: Path) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=512,
+        max_position_embeddings=longest,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
