@@ -106,16 +106,16 @@ class BatchCompleter:
         """
         send, receive = anyio.create_memory_object_stream[Answer](math.inf)
         round_ = _Round(completer=self, requests={request.id: request for request in requests}, send=send)
-        await round_.plan()
-        self.tasks.start_soon(round_.run)
-        try:
-            async for answer in receive:
-                yield answer
-            if round_.error is not None:
-                raise round_.error
-        finally:
-            round_.scope.cancel()
-            receive.close()
+        with receive:
+            await round_.plan()
+            self.tasks.start_soon(round_.run)
+            try:
+                async for answer in receive:
+                    yield answer
+                if round_.error is not None:
+                    raise round_.error
+            finally:
+                round_.scope.cancel()
 
     async def aclose(self) -> None:
         """Have nothing to release; batches go on at the account."""
@@ -137,6 +137,13 @@ class _Round:
 
     async def plan(self) -> None:
         """Find the batches that hold rows of this round already, and write down new ones for the rest."""
+        try:
+            await self._plan()
+        except BaseException:
+            self.send.close()
+            raise
+
+    async def _plan(self) -> None:
         me = self.completer
         lines = [me.service.line(request) for request in self.requests.values()]
         self.open = {one.id: one for one in lines}

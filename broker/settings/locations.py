@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # The ending of an account's name that makes it ask by the Batch API, and the kinds of providers that have one.
 BATCH = "+batch"
-WITH_BATCHES = frozenset({"openai"})
+WITH_BATCHES = frozenset({"openai", "gemini"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,7 +132,7 @@ def contents_of(body: Item) -> list[types.Content]:
     return [types.Content.model_validate(turn) for turn in body["contents"]]
 
 
-def config_of(body: Item) -> types.GenerateContentConfig:
+def config_of(body: Item, *, raw: bool = True) -> types.GenerateContentConfig:
     """Return everything else of a body as the SDK takes it, with the SDK's own doings off.
 
     The raw answer is asked for: the SDK drops `finishMessage`, turns unknown words into enums and an array into an
@@ -140,12 +140,12 @@ def config_of(body: Item) -> types.GenerateContentConfig:
 
     Args:
         body: Of `generateContent`.
+        raw: It is for a call, and not for a row of a batch.
     """
-    told = {
-        **body["generationConfig"],
-        **({"systemInstruction": body["systemInstruction"]} if "systemInstruction" in body else {}),
-    }
+    told: Item = {**body["generationConfig"], "systemInstruction": body.get("systemInstruction")}
     config = types.GenerateContentConfig.model_validate(told)
+    if not raw:
+        return config
     config.should_return_http_response = True
     config.automatic_continuation = False
     config.automatic_function_calling = types.AutomaticFunctionCallingConfig(disable=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from broker.errors import Problem, RefusedError
 from broker.gateway import Gate
+from broker.providers.batchbook import Book
+from broker.providers.batching import BatchCompleter
 from broker.providers.contract import (
     Capabilities,
     Checkpoint,
@@ -18,6 +20,7 @@ from broker.providers.contract import (
     Verdict,
 )
 from broker.providers.gemini.answers import Readings
+from broker.providers.gemini.batches import INLINE_BYTES, MOST_BYTES, MOST_ROWS, Batches
 from broker.providers.gemini.completions import LiveCompleter, ScreenedCompleter
 from broker.providers.gemini.connection import Connection
 from broker.providers.gemini.faults import judge
@@ -117,7 +120,7 @@ class GeminiProvider:
             readings=Readings(model=model.name, prices=self._prices),
             tasks=self._context.tasks,
         )
-        return ScreenedCompleter(questions=questions, inner=live)
+        return ScreenedCompleter(questions=questions, inner=self._batched(live) if self._prices.batch else live)
 
     def classify(self, error: BaseException) -> Verdict:
         """Read an exception."""
@@ -177,6 +180,28 @@ class GeminiProvider:
         raise self._no_tuner(handle.provider)
 
     # --- pieces ---------------------------------------------------------------------------------------------------
+
+    def _batched(self, live: LiveCompleter) -> Completer:
+        service = Batches(
+            connection=self._connection,
+            questions=live.questions,
+            readings=live.readings,
+            artifacts=self._context.artifacts,
+            poll_s=float(self._options.get("batch_poll_s", _BATCH_POLL_S)),
+            inline_bytes=int(self._options.get("batch_inline_bytes", INLINE_BYTES)),
+            report=self._context.report,
+        )
+        return BatchCompleter(
+            model=live.readings.model,
+            service=service,
+            live=live,
+            tasks=self._context.tasks,
+            artifacts=self._context.artifacts,
+            book=Book.of(self._context.data_dir, self.name),
+            grace_s=self.capabilities.grace_s,
+            most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
+            most_bytes=MOST_BYTES,
+        )
 
     def _instead(self, model: str) -> tuple[str, ...]:
         return self._context.catalog.alternatives(KIND, model, _today())

@@ -129,7 +129,7 @@ class Fake:
             return await work()
         if rule.fault in BEFORE:
             return self._before(request, rule, call)
-        return await self._after(rule, cast("bytes", (await work()).body))
+        return await self._after(rule, await work())
 
     def _before(self, request: Request, rule: Rule, call: str) -> Response:
         if rule.fault == "reset_before":
@@ -140,15 +140,16 @@ class Fake:
         model = str(request.path_params["path"]).partition(":")[0] if "enerateContent" in call else "models/any"
         raise errors.named(rule.fault, model, rule.options)
 
-    async def _after(self, rule: Rule, answer: bytes) -> Response:
-        options = rule.options
+    async def _after(self, rule: Rule, made: Response) -> Response:
+        options, answer = rule.options, cast("bytes", made.body)
+        kept = {name: value for name, value in made.headers.items() if name.startswith("x-goog-")}
         match rule.fault:
             case "lose":
                 return _Abort()
             case "truncated":
-                return _Torn(answer, media_type=_JSON)
+                return _Torn(answer, media_type=_JSON, headers=kept)
             case "truncated_clean":
-                return Response(answer[: len(answer) // 2], media_type=_JSON)
+                return Response(answer[: len(answer) // 2], media_type=_JSON, headers=kept)
             case "slow":
                 return _Slow(answer, float(options.get("delay_s", 0.02)))
             case "500_after" | "503_after":
@@ -159,7 +160,7 @@ class Fake:
                 return Response(b"<html>gateway</html>", media_type="text/html")
             case _:
                 await anyio.sleep(float(options.get("delay_s", 1.0)))
-                return Response(answer, media_type=_JSON)
+                return Response(answer, media_type=_JSON, headers=kept)
 
     # --- the test's own doors -------------------------------------------------------------------------------------
 
