@@ -209,7 +209,7 @@ class GeminiProvider:
     def _credentials(self) -> list[Problem]:
         if self._connection.has_key or not self._connection.official:
             return []
-        fix = "export GEMINI_API_KEY=… (https://aistudio.google.com/apikey), or give --base-url for another service"
+        fix = "export GEMINI_API_KEY=… (https://aistudio.google.com/apikey), or name another service: gemini@URL"
         return [Problem(where="GEMINI_API_KEY", what="Gemini needs an API key and none is set", fix=fix)]
 
     def _no_tuner(self, account: str) -> RefusedError:

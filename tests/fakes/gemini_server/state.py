@@ -223,8 +223,7 @@ class State:
         """Make an answer and write it into the ledger."""
         whole = reply(request, self.answering, self.new_id())
         fault = rule.fault if rule else ""
-        told = json.dumps({name: part for name, part in request.items() if name != "model"}, sort_keys=True)
-        key = hashlib.sha256(told.encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         self.paid.append(
             Paid(
                 number=len(self.paid) + 1, at=time.time(), prompt=prompt_of(request), key=key, delivered=delivered,
