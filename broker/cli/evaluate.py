@@ -62,7 +62,7 @@ def evaluate(
     judge_samples: Annotated[int | None, typer.Option(help="Judgements of each answer; 3.", min=1, max=100)] = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 256,
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.0,
-    batch: Annotated[bool, typer.Option("--batch", help="Ask by the Batch API: half the price (openai, gemini).")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Ask by batches: half the price (openai, gemini).")] = False,
     budget: Annotated[float | None, typer.Option(help="Most USD that the experiment may cost.", min=0)] = None,
     allow_overlap: Annotated[bool, typer.Option("--allow-overlap", help="Go on; the table says so.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending money.")] = False,

@@ -101,7 +101,7 @@ def submit(
     temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.0,
     split: Annotated[float | None, typer.Option(help="Share of the rows to hold out for validation.")] = None,
     evaluate: Annotated[bool, typer.Option(help="Judge the model and its base.")] = True,
-    batch: Annotated[bool, typer.Option("--batch", help="Ask by the Batch API: half the price (openai, gemini).")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="Ask by batches: half the price (openai, gemini).")] = False,
     budget: Annotated[float | None, typer.Option(help="Most USD that the experiment may cost.", min=0)] = None,
     allow_overlap: Annotated[bool, typer.Option("--allow-overlap", help="Go on; the table says so.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Make a new job even if the same one exists.")] = False,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,7 +19,7 @@ from broker.providers.gemini.questions import Questions
 from broker.providers.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from broker.providers.foreign_json import Item
 
@@ -51,7 +52,7 @@ class LiveCompleter:
             MissingCredentialError: At once, when there is no key.
             ProviderError: The account as a whole is refused; the answers that came before have been yielded.
         """
-        self.connection.open()
+        self.connection.require_key()
         rounds = Rounds(
             ask=self.ask,
             tasks=self.tasks,
@@ -71,11 +72,12 @@ class LiveCompleter:
         """
         body = self.questions.body(request)
         contents, config = contents_of(body), config_of(body)
+        client = await self.connection.client()
 
         async def send() -> Reply[Answer]:
             begun = anyio.current_time()
             with anyio.fail_after(self.connection.answer_s):
-                response = await self.connection.client.models.generate_content(
+                response = await client.models.generate_content(
                     model=self.readings.model, contents=contents, config=config
                 )
             taken_s = anyio.current_time() - begun
@@ -115,8 +117,9 @@ class ScreenedCompleter:
                 yield Answer(id=request.id, failure=problem, finish_reason="error")
             else:
                 good.append(request)
-        async for answer in self.inner.complete(good):
-            yield answer
+        async with aclosing(cast("AsyncGenerator[Answer]", self.inner.complete(good))) as answers:
+            async for answer in answers:
+                yield answer
 
     async def aclose(self) -> None:
         """Release what the inner one holds."""
@@ -142,7 +145,8 @@ def config_of(body: Item, *, raw: bool = True) -> types.GenerateContentConfig:
         body: Of `generateContent`.
         raw: It is for a call, and not for a row of a batch.
     """
-    told: Item = {**body["generationConfig"], "systemInstruction": body.get("systemInstruction")}
+    beside = ("systemInstruction", "safetySettings")
+    told: Item = {**body["generationConfig"], **{name: body[name] for name in beside if name in body}}
     config = types.GenerateContentConfig.model_validate(told)
     if not raw:
         return config

@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 from google import genai
 from google.genai import types
 from google.genai.client import AsyncClient
@@ -62,6 +64,7 @@ class Connection:
         self._first_pause_s = float(options.get("first_pause_s", 0.5))
         self.gate = Gate(judge, Limits(concurrency=16), self.patience(600.0))
         self._kept: genai.Client | None = None
+        self._opening = anyio.Lock()
 
     def patience(self, limited_s: float) -> Patience:
         """Return how long the account's calls go on.
@@ -81,20 +84,22 @@ class Connection:
         """Say whether a key is set."""
         return bool(self._key)
 
-    @property
-    def client(self) -> AsyncClient:
-        """Return the client for everything that may be repeated. It is kept: a forgotten one closes in mid-call."""
-        return self.open().aio
-
-    def open(self) -> genai.Client:
-        """Make that client, unless it is there.
+    def require_key(self) -> None:
+        """Make sure that there is a key where one is needed.
 
         Raises:
             MissingCredentialError: Google's service is meant, and there is no key.
         """
+        if not self._key and self.official:
+            fix = "export GEMINI_API_KEY=…, or give base_url for another service"
+            raise MissingCredentialError("Gemini needs an API key and none is set", fix=fix)
+
+    async def client(self) -> AsyncClient:
+        """Return the client for everything that may be repeated. It is kept: a forgotten one closes in mid-call."""
         if self._kept is None:
-            self._kept = self._made()
-        return self._kept
+            async with self._opening:
+                self._kept = self._kept or await self._made()
+        return self._kept.aio
 
     async def read(self, call: Call[T], where: str, *, limit_s: float | None = None) -> T:
         """Send a call that may be repeated until it is answered.
@@ -107,10 +112,11 @@ class Connection:
         Raises:
             ProviderError: No retry mended it.
         """
+        client = await self.client()
 
         async def send() -> Reply[T]:
             with anyio.fail_after(limit_s or self.timeout_s):
-                return Reply(value=await call(self.client))
+                return Reply(value=await call(client))
 
         try:
             return await self.gate.call(send)
@@ -128,7 +134,7 @@ class Connection:
             OutcomeUnknownError: It may have arrived.
             ProviderError: Certainly nothing was created.
         """
-        own = self._made()
+        own = await self._made()
 
         async def send() -> Reply[T]:
             with anyio.fail_after(self.answer_s):
@@ -148,10 +154,9 @@ class Connection:
             closing, self._kept = self._kept, None
             await _close(closing)
 
-    def _made(self) -> genai.Client:
-        if not self._key and self.official:
-            fix = "export GEMINI_API_KEY=…, or give base_url for another service"
-            raise MissingCredentialError("Gemini needs an API key and none is set", fix=fix)
+    async def _made(self) -> genai.Client:
+        """Return a new client; in a thread, since it reads the machine's certificates."""
+        self.require_key()
         _quieten()
         options = types.HttpOptions(
             base_url=self.base_url,
@@ -159,8 +164,9 @@ class Connection:
             timeout=int(self.answer_s * 1000),
             retry_options=types.HttpRetryOptions(attempts=1),
         )
-        # Told here, since the constructor would take what is missing from the environment.
-        return genai.Client(vertexai=False, api_key=self._key or _NO_KEY, http_options=options)
+        # All told here, since the constructor would take what is missing from the environment.
+        make = partial(genai.Client, vertexai=False, api_key=self._key or _NO_KEY, http_options=options)
+        return await anyio.to_thread.run_sync(make)
 
 
 def _quieten() -> None:

@@ -24,7 +24,7 @@ from broker.providers.gemini.batches import INLINE_BYTES, MOST_BYTES, MOST_ROWS,
 from broker.providers.gemini.completions import LiveCompleter, ScreenedCompleter
 from broker.providers.gemini.connection import Connection
 from broker.providers.gemini.faults import judge
-from broker.providers.gemini.questions import Questions, thinking
+from broker.providers.gemini.questions import THRESHOLDS, Questions, thinking
 from broker.providers.limits import told_limits
 from broker.providers.parameters import check_parameters
 from broker.providers.prices import AnswerPrices
@@ -97,9 +97,9 @@ class GeminiProvider:
         return check_parameters(spec, self.capabilities)
 
     def check_model(self, model: ModelRef) -> list[Problem]:
-        """Return what stands against asking a model: no key, or shut down (with its successors)."""
+        """Return what stands against asking a model: no key, a wrong option, or shut down (with its successors)."""
         gone = self._context.catalog.shutdown(KIND, model.name, _today())
-        return [*self._credentials(), *([gone] if gone else [])]
+        return [*self._credentials(), *self._filter(), *([gone] if gone else [])]
 
     def estimate(self, spec: TuneSpec) -> Estimate:
         """Return an empty estimate: it does not tune."""
@@ -112,7 +112,7 @@ class GeminiProvider:
 
     def completer(self, model: ModelRef) -> Completer:
         """Return an object that asks a model, one by one or by batches (account option `batch`)."""
-        questions = Questions(thinking=thinking(self._options))
+        questions = Questions(thinking=thinking(self._options), safety=self._safety)
         live = LiveCompleter(
             connection=self._connection,
             gate=self._answers,
@@ -211,6 +211,16 @@ class GeminiProvider:
             return []
         fix = "export GEMINI_API_KEY=… (https://aistudio.google.com/apikey), or name another service: gemini@URL"
         return [Problem(where="GEMINI_API_KEY", what="Gemini needs an API key and none is set", fix=fix)]
+
+    @property
+    def _safety(self) -> str:
+        return str(self._options.get("safety") or "").upper()
+
+    def _filter(self) -> list[Problem]:
+        if self._safety in ("", *THRESHOLDS):
+            return []
+        what = f"safety = {self._options['safety']!r} is no threshold of the safety filter"
+        return [Problem(where=f"[providers.{self.name}.options]", what=what, fix=f"one of: {', '.join(THRESHOLDS)}")]
 
     def _no_tuner(self, account: str) -> RefusedError:
         return RefusedError(f"{account} answers but does not tune", fix="tune with another provider, such as local")

@@ -16,6 +16,11 @@ MOST_STOPS = 5
 # Characters of a token, roughly, where no tokenizer is known.
 _TOKEN_LENGTH = 4
 _ROLES = {"user": "user", "assistant": "model", "model": "model"}
+# The categories that a person may set, and how strict the filter may be.
+_CATEGORIES = tuple(
+    f"HARM_CATEGORY_{name}" for name in ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
+)
+THRESHOLDS = ("BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_ONLY_HIGH", "BLOCK_NONE", "OFF")
 _SYSTEM = frozenset({"system", "developer"})
 
 
@@ -25,9 +30,11 @@ class Questions:
 
     Attributes:
         thinking: `thinkingConfig` of the account, where a person set one.
+        safety: Threshold of every category of the safety filter; Gemini's own when empty.
     """
 
     thinking: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    safety: str = ""
 
     def problem(self, request: CompletionRequest) -> str:
         """Say why a prompt cannot be asked here; empty when it can.
@@ -51,7 +58,11 @@ class Questions:
         """
         system = [{"text": _text(one)} for one in request.messages if one.get("role") in _SYSTEM and _text(one)]
         body: Item = {"contents": _turns(request), "generationConfig": self._config(request)}
-        return {**body, "systemInstruction": {"parts": system}} if system else body
+        if system:
+            body["systemInstruction"] = {"parts": system}
+        if self.safety:
+            body["safetySettings"] = [{"category": name, "threshold": self.safety} for name in _CATEGORIES]
+        return body
 
     def tokens(self, request: CompletionRequest) -> float:
         """Return the tokens that a request may use, as a rate limit counts them: the prompt and the longest answer."""

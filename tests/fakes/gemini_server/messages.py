@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _INT32 = 2**31
 _ROLES = {"", "user", "model", "function"}
 _LEVELS = ("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH")
+_THRESHOLDS = (
+    "HARM_BLOCK_THRESHOLD_UNSPECIFIED", "BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_ONLY_HIGH",
+    "BLOCK_NONE", "OFF",
+)  # fmt: skip
 _MODALITIES = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO")
 
 
@@ -69,7 +73,7 @@ GENERATE: dict[str, Any] = {
     "contents": Many(CONTENT),
     "tools": Many("struct"),
     "toolConfig": "struct",
-    "safetySettings": Many({"category": "string", "threshold": "string"}),
+    "safetySettings": Many({"category": "string", "threshold": OneOf(_THRESHOLDS)}),
     "generationConfig": GENERATION,
     "cachedContent": "string",
 }

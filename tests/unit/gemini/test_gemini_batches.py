@@ -66,7 +66,7 @@ async def test_a_batch_asks_just_as_live(open_desk: OpenDesk) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     bodies: list[dict[str, Any]] = []
     for options in ({}, {**OPTIONS}, {**OPTIONS, "batch_inline_bytes": 0}):
-        async with open_desk(thinking_level="low", **options) as desk:
+        async with open_desk(thinking_level="low", safety="OFF", **options) as desk:
             await desk.one(f"q{len(bodies)}", schema=schema, stop=("END",))
             state = desk.server.state
             asked = [one for batch in state.batches.values() for _, one in batch.requests] or list(state.bodies)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
+from google.genai import types
 
 from broker.errors import MissingCredentialError, RefusedError
 from broker.jobs.spec import Decoding, ModelRef
 from broker.providers.contract import Answer, CompletionRequest
 from broker.providers.gemini.faults import Said
+from broker.providers.gemini.questions import THRESHOLDS
 from tests.fakes.gemini_server import Habits, Rule
 from tests.unit.gemini.conftest import CANARY, MODEL, questions
 
@@ -246,6 +248,24 @@ async def test_the_version_is_pinned_and_can_be_set(open_desk: OpenDesk) -> None
             assert (await desk.one()).failure is None
     finally:
         del os.environ["GOOGLE_GENAI_API_VERSION"]
+
+
+async def test_the_safety_filter_can_be_set(open_desk: OpenDesk) -> None:
+    async with open_desk(safety="block_only_high") as desk:
+        assert (await desk.one()).failure is None
+        settings = desk.server.state.bodies[-1]["safetySettings"]
+        assert {one["threshold"] for one in settings} == {"BLOCK_ONLY_HIGH"}
+        assert len({one["category"] for one in settings}) == 4
+        assert desk.provider.check_model(MODEL) == []
+    async with open_desk(safety="loose") as desk:
+        (problem,) = desk.provider.check_model(MODEL)
+        assert "'loose'" in problem.what
+        assert "BLOCK_ONLY_HIGH" in problem.fix
+
+
+def test_every_threshold_of_the_sdk_is_known() -> None:
+    told = {one.value for one in types.HarmBlockThreshold} - {"HARM_BLOCK_THRESHOLD_UNSPECIFIED"}
+    assert told == set(THRESHOLDS)
 
 
 async def test_a_base_url_may_hold_the_version(open_desk: OpenDesk, server: Any) -> None:
