@@ -62,12 +62,14 @@ def factory(kind: str) -> ProviderFactory:
 
 def exporter(kind: str) -> Callable[..., Awaitable[dict[str, Any]]] | None:
     """Return what writes a tuned model of this kind of provider as a whole model, or None when nothing can."""
-    return _offered(EXPORTERS, kind)
+    found: Callable[..., Awaitable[dict[str, Any]]] | None = _offered(EXPORTERS, kind)
+    return found
 
 
 def scorer(kind: str) -> Callable[..., Awaitable[tuple[list[tuple[float, float]], int]]] | None:
     """Return what scores responses under models of this kind of provider, or None when their weights are elsewhere."""
-    return _offered(SCORERS, kind)
+    found: Callable[..., Awaitable[tuple[list[tuple[float, float]], int]]] | None = _offered(SCORERS, kind)
+    return found
 
 
 def _offered(table: Mapping[str, str], kind: str) -> Any:
