@@ -1,0 +1,271 @@
+"""How rows flow: steps, what they work with, and how many rows are on their way at once.
+
+A step is a function from rows to rows, both asynchronous. Most steps look at one row: `each` makes a step of such a
+function and runs it for many rows at once, in order. A pipeline of one's own takes ten lines:
+
+```python
+from broker.synthesis import Pipeline, each
+
+
+@each
+async def riddle(row, bench):
+    told = await bench.ask(row, "Write a riddle about this, and nothing else:\\n\\n{text}")
+    return row.having(question=told, answer=row.source["title"])
+
+
+pipeline = Pipeline(name="riddles", steps=lambda options: [riddle])
+```
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from math import ceil, inf
+from random import Random
+from typing import TYPE_CHECKING, Any, cast
+
+from anyio import Event, create_memory_object_stream
+
+from broker.errors import BrokerError, MissingExtraError
+from broker.synthesis.prompting import Prompt
+from broker.synthesis.rows import RejectedError, Rejection, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectSendStream
+
+    from broker.evaluation.metrics import Workers
+    from broker.synthesis.asking import Asker
+
+Step = Callable[[AsyncIterator[Row], "Bench"], AsyncIterator[Row]]
+RowFunction = Callable[[Row, "Bench"], Awaitable[Row | None]]
+
+# Rows on their way at once: enough for any limit at some seconds an answer, and few enough that little is left over.
+WINDOW = 256
+# Sent together by a Batch API or a local model.
+WAVE_WINDOW = 2048
+
+
+@dataclass(slots=True, kw_only=True)
+class Bench:
+    """What a step works with.
+
+    Attributes:
+        asker: Asks the model.
+        prompts: Prompt files by name.
+        options: Of the pipeline.
+        seed: Of the job.
+        target: Rows wanted.
+        tasks: Where rows are worked on.
+        workers: The torch processes, for encoders.
+        encoder: What to load as the sentence encoder.
+        window: Most rows on their way.
+        rejected: Rows that were not good enough.
+        accepted: Rows that came through.
+        over: Set when enough rows came through, or no more can come.
+    """
+
+    asker: Asker
+    prompts: Mapping[str, Prompt]
+    options: Mapping[str, Any]
+    seed: int
+    target: int
+    tasks: TaskGroup
+    workers: Workers | None = None
+    encoder: str = ""
+    window: int = WINDOW
+    rejected: list[Rejection] = field(default_factory=list[Rejection])
+    accepted: list[Row] = field(default_factory=list[Row])
+    over: Event = field(default_factory=Event)
+    changed: Callable[[], None] = lambda: None
+    _under_way: int = 0
+    _working: int = 0
+    _moved: Event = field(default_factory=Event)
+
+    # --- for steps ----------------------------------------------------------------------------------------------------
+
+    async def ask(
+        self, row: Row, prompt: str, *, schema: Mapping[str, Any] | None = None, **values: Any
+    ) -> Any:
+        """Ask the model for a row.
+
+        Args:
+            row: Whom it is for; its values fill the prompt's places.
+            prompt: Name of a prompt file, or the prompt itself.
+            schema: JSON schema that the answer must fit, if any.
+            values: Further values for the places.
+
+        Returns:
+            The text, or with a schema the JSON value.
+
+        Raises:
+            RejectedError: There is no usable answer, however often it was asked for.
+        """
+        text = self.prompts.get(prompt) or Prompt(name=_name_of(prompt), text=prompt)
+        return await self.asker.ask(row, text, schema, {**row.data, **values})
+
+    async def embed(self, texts: Sequence[str]) -> Any:
+        """Return the texts' vectors, a float32 array [n, d] of length 1 each.
+
+        Raises:
+            MissingExtraError: There is no worker process to run an encoder in.
+        """
+        import numpy as np
+
+        if self.workers is None or not self.encoder:
+            fix = "pip install 'finetune-broker[local,similarity]'"
+            raise MissingExtraError("de-duplication needs a sentence encoder", fix=fix)
+        reply = await self.workers.call("embed", {"model": self.encoder, "texts": list(texts)})
+        vectors = np.asarray(reply.get("vectors", []), dtype=np.float32)
+        if len(vectors) != len(texts):
+            raise BrokerError(f"the encoder returned {len(vectors)} vectors for {len(texts)} texts")
+        return vectors
+
+    def random(self, *parts: object) -> Random:
+        """Return a source of chance that depends on the job's seed and these parts alone."""
+        return Random("/".join(map(str, (self.seed, *parts))))
+
+    def reject(self, row: Row, reason: str, detail: str = "") -> None:
+        """Count a row as not good enough; steps of one row raise `RejectedError` instead.
+
+        Args:
+            row: As it is now.
+            reason: A short word by which rejections are counted.
+            detail: What was found, for people.
+        """
+        self.rejected.append(Rejection(row=row, reason=reason, detail=detail))
+        self._left()
+
+    # --- for the flow -------------------------------------------------------------------------------------------------
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Return how many rows were rejected, by reason."""
+        return Counter(one.reason for one in self.rejected)
+
+    def accept(self, row: Row) -> None:
+        """Take a row that came through."""
+        self.accepted.append(row)
+        self._left()
+        if len(self.accepted) >= self.target:
+            self.over.set()
+
+    async def admitted(self, rows: AsyncIterator[Row]) -> AsyncGenerator[Row, None]:
+        """Yield source rows as there is room for them, until the work is over."""
+        async for row in rows:
+            while not self._has_room():
+                await self._moved.wait()
+            self._under_way += 1
+            yield row
+
+    def _has_room(self) -> bool:
+        """Say whether one more row may set out; when nothing moves any more, it may in any case."""
+        return self._under_way < self._wanted() or not self._working
+
+    def _wanted(self) -> int:
+        """Return how many rows should be on their way: as many as it takes for those that are missing, and no more."""
+        ended = len(self.accepted) + len(self.rejected)
+        share = (len(self.accepted) + 1) / (ended + 1)
+        missing = self.target - len(self.accepted)
+        return min(self.window, ceil(missing / share) + 2)
+
+    def _left(self) -> None:
+        self._under_way -= 1
+        self.stir()
+        self.changed()
+
+    def stir(self) -> None:
+        """Wake whoever waits for something to change."""
+        moved, self._moved = self._moved, Event()
+        moved.set()
+
+    def settled(self) -> bool:
+        """Say whether no row can go on without an answer that waits for its wave."""
+        return bool(self.asker.waiting) and self._working <= len(self.asker.waiting)
+
+    async def work(self, function: RowFunction, row: Row, slot: Slot) -> None:
+        """Run a step's function for one row."""
+        self._working += 1
+        try:
+            slot.row = await function(row, self)
+            if slot.row is None:
+                self.reject(row, "dropped", "the step returned no row")
+        except RejectedError as error:
+            self.reject(row, error.reason, error.detail)
+        finally:
+            self._working -= 1
+            slot.done.set()
+            self.stir()
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """The place of a row in the order."""
+
+    row: Row | None = None
+    done: Event = field(default_factory=Event)
+
+
+def each(function: RowFunction) -> Step:
+    """Make a step of a function of one row; many rows are worked on at once and come out in order.
+
+    Args:
+        function: `async (row, bench) -> row`; raises `RejectedError` for a row that is not good enough.
+    """
+
+    async def step(rows: AsyncIterator[Row], bench: Bench) -> AsyncIterator[Row]:
+        send, receive = create_memory_object_stream[Slot](inf)
+        bench.tasks.start_soon(_feed, function, rows, bench, send)
+        with receive:
+            async for slot in receive:
+                await slot.done.wait()
+                if slot.row is not None:
+                    yield slot.row
+
+    return step
+
+
+async def _feed(
+    function: RowFunction, rows: AsyncIterator[Row], bench: Bench, send: MemoryObjectSendStream[Slot]
+) -> None:
+    with send:
+        async with aclosing(cast("AsyncGenerator[Row, None]", rows)):
+            async for row in rows:
+                slot = Slot()
+                bench.tasks.start_soon(partial(bench.work, function, row, slot))
+                send.send_nowait(slot)
+
+
+async def blocks(rows: AsyncIterator[Row], bench: Bench, most: int) -> AsyncGenerator[list[Row], None]:
+    """Yield rows in blocks of what has come meanwhile, for steps that work faster on many.
+
+    Args:
+        rows: From the step before.
+        bench: Its tasks read ahead.
+        most: Largest block.
+    """
+    send, receive = create_memory_object_stream[Row](inf)
+    bench.tasks.start_soon(_read_ahead, rows, send)
+    with receive:
+        async for row in receive:
+            block = [row]
+            while len(block) < most and receive.statistics().current_buffer_used:
+                block.append(receive.receive_nowait())
+            yield block
+
+
+async def _read_ahead(rows: AsyncIterator[Row], send: MemoryObjectSendStream[Row]) -> None:
+    with send:
+        async with aclosing(cast("AsyncGenerator[Row, None]", rows)):
+            async for row in rows:
+                send.send_nowait(row)
+
+
+def _name_of(prompt: str) -> str:
+    return " ".join(prompt.split())[:24]
