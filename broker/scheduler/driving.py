@@ -10,6 +10,7 @@ from broker.jobs.states import JobKind, State
 from broker.scheduler.evaluating import drive_evaluation
 from broker.scheduler.parts import WORKING, Held, Parts
 from broker.scheduler.reading import failure_of, read_error
+from broker.scheduler.synthesizing import drive_synthesis
 from broker.scheduler.tuning import drive_tuning
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DRIVERS: dict[JobKind, Callable[[Parts, Provider, Held], Awaitable[bool]]] = {
     JobKind.TUNE: drive_tuning,
     JobKind.EVALUATE: drive_evaluation,
+    JobKind.SYNTHESIZE: drive_synthesis,
 }
 
 

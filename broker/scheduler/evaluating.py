@@ -6,15 +6,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, sleep
+from anyio import CancelScope
 
-from broker.errors import StoreError, UnavailableError
 from broker.jobs.blocking import blocking
-from broker.jobs.records import Failure, Job, Wish
+from broker.jobs.records import Failure, Job
 from broker.jobs.spec import EvaluateSpec, JudgeSpec, ModelRef
 from broker.jobs.states import State
-from broker.providers.contract import Advice, Verdict
-from broker.scheduler.reading import failure_of, read_error, telling
 from broker.scheduler.tuning import obey_at_rest
 
 if TYPE_CHECKING:
@@ -23,10 +20,6 @@ if TYPE_CHECKING:
     from broker.evaluation import EvaluationResult, Progress
     from broker.providers.contract import Completer, Provider
     from broker.scheduler.parts import Held, Parts
-
-# So often in a row is it asked again after a failure that may pass, without one more answer between.
-_TRIES = 5
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 
 
 def evaluation_folder(data_dir: Path, job_id: str) -> Path:
@@ -91,33 +84,16 @@ async def _model(parts: Parts, held: Held) -> ModelRef | None:
 
 
 async def _ask(parts: Parts, provider: Provider, held: Held, model: ModelRef) -> None:
+    counted = _Counter(parts, held.job.id)
+
+    async def work(again: bool) -> None:
+        result = await _evaluate(parts, provider, held, model, counted, again=again)
+        await parts.end(held, State.SUCCEEDED, result=_numbers(result), cost_usd=result.cost_usd)
+
     with held.scope:
-        await _ask_until_done(parts, provider, held, model)
+        await until_done(parts, provider, held, work, lambda: counted.rows)
     if held.scope.cancelled_caught:
-        await _interrupted(parts, held)
-
-
-async def _ask_until_done(parts: Parts, provider: Provider, held: Held, model: ModelRef) -> None:
-    """Ask; after a failure that may pass ask again for what is missing, as long as answers come."""
-    tries, rows = 0, -1
-    while True:
-        counted = _Counter(parts, held.job.id)
-        try:
-            result = await _evaluate(parts, provider, held, model, counted, again=held.job.attempt > 1 or tries > 0)
-        except StoreError:
-            raise
-        except Exception as error:  # a provider may raise anything; its own `classify` reads it
-            verdict = _read(provider, error)
-        else:
-            await parts.end(held, State.SUCCEEDED, result=_numbers(result), cost_usd=result.cost_usd)
-            return
-        tries, rows = (0, counted.rows) if counted.rows > rows else (tries + 1, rows)
-        if verdict.advice not in (Advice.RETRY, Advice.RETRY_AT) or tries >= _TRIES:
-            await parts.fail(held, failure_of(verdict))
-            return
-        await parts.note_look(held, verdict)
-        usual_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**tries)
-        await sleep(verdict.after_s if verdict.after_s is not None else usual_s)
+        await interrupted(parts, held)
 
 
 async def _evaluate(
@@ -152,17 +128,6 @@ def _open_judge(parts: Parts, judge: JudgeSpec) -> Completer:
     return parts.accounts.get(judge.provider).completer(ModelRef(provider=judge.provider, name=judge.model))
 
 
-def _read(provider: Provider, error: Exception) -> Verdict:
-    """Read an exception of asking, which may always be done again: whoever cannot answer now is asked later."""
-    told = telling(error)
-    if isinstance(told, UnavailableError):
-        advice = Advice.RETRY if told.retry_after_s is None else Advice.RETRY_AT
-        return Verdict(
-            advice=advice, code="unavailable", message=told.message, fix=told.fix, after_s=told.retry_after_s
-        )
-    return read_error(provider, error)
-
-
 def _encoder_folder(parts: Parts, spec: EvaluateSpec) -> str | None:
     """Return the folder of the sandbox encoder when that is the one named; others are found by their own name."""
     from broker.sandbox import encoder_dir
@@ -195,13 +160,3 @@ class _Counter:
         if progress.to_judge:
             data |= {"judged": progress.judged, "to_judge": progress.to_judge}
         self._parts.progress(self._job_id, {**data, "failed": progress.failed, "tokens": progress.tokens})
-
-
-async def _interrupted(parts: Parts, held: Held) -> None:
-    """A wish or a lost lease stopped the work; only a wish changes the state."""
-    record = await blocking(parts.store.job, held.job.id)
-    held.job = record
-    if record.wish is Wish.CANCEL:
-        await parts.end(held, State.CANCELLED)
-    elif record.wish is Wish.PAUSE:
-        await parts.transition(held, State.PAUSED)

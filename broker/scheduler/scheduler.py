@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Remote jobs being prepared or submitted at once, per account.
 _STARTING = 512
 _CLAIM_BATCH = 500
+# Kinds of jobs that only ask.
+_ASKERS = (JobKind.EVALUATE, JobKind.SYNTHESIZE)
 _WORKING_BATCH = 20_000
 # Running jobs are gathered for this long at most before those that were found are looked at, seconds.
 _FIRST_POLL_S = 1.0
@@ -144,11 +146,11 @@ class Scheduler:
                 self._held_up.discard(name)
             elif room <= 0 and not starting and not followed and name not in self._held_up:
                 room = min(1, capabilities.asking - asking)
-            return [((JobKind.TUNE, JobKind.EVALUATE), room)]
+            return [((JobKind.TUNE, *_ASKERS), room)]
         tuning = _STARTING - starting
         if capabilities.concurrency is not None:
             tuning = min(tuning, capabilities.concurrency - starting - followed)
-        return [((JobKind.TUNE,), tuning), ((JobKind.EVALUATE,), capabilities.asking - asking)]
+        return [((JobKind.TUNE,), tuning), (_ASKERS, capabilities.asking - asking)]
 
     def _asks_together(self, provider: Provider) -> bool:
         capabilities = self._parts.accounts.capabilities(provider.name)
@@ -191,7 +193,7 @@ class Scheduler:
             self._held_up.add(provider.name)
         else:
             self._held[job.id] = held
-            self._busy[provider.name, job.kind is JobKind.EVALUATE] += 1
+            self._busy[provider.name, job.kind in _ASKERS] += 1
             tasks.start_soon(self._drive, provider, held, tasks)
 
     def _follower(self, provider: Provider, tasks: TaskGroup) -> Follower:
@@ -221,7 +223,7 @@ class Scheduler:
             self._leases.forget(held.lease)
             return False
         finally:
-            self._busy[provider.name, before.kind is JobKind.EVALUATE] -= 1
+            self._busy[provider.name, before.kind in _ASKERS] -= 1
             self.poke()
         if not follow:
             await self._linger(held, before)

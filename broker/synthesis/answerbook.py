@@ -58,9 +58,10 @@ class AnswerBook:
                 self._answers[key] = Answer(**{name: value for name, value in line.items() if name in _KEYS})
         self.doubtful = sum(times for times in in_flight.values() if times > 0)
 
-    def __len__(self) -> int:
-        """Return how many answers there are."""
-        return len(self._answers)
+    @property
+    def answers(self) -> list[Answer]:
+        """Return all answers, good and bad."""
+        return list(self._answers.values())
 
     def get(self, key: str) -> Answer | None:
         """Return the answer that was given before."""

@@ -1,4 +1,4 @@
-"""How rows flow: steps, what they work with, and how many rows are on their way at once.
+r"""How rows flow: steps, what they work with, and how many rows are on their way at once.
 
 A step is a function from rows to rows, both asynchronous. Most steps look at one row: `each` makes a step of such a
 function and runs it for many rows at once, in order. A pipeline of one's own takes ten lines:
@@ -20,7 +20,7 @@ pipeline = Pipeline(name="riddles", steps=lambda options: [riddle])
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,19 +29,19 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import Event, create_memory_object_stream
+from anyio.abc import TaskGroup
 
 from broker.errors import BrokerError, MissingExtraError
+from broker.evaluation.metrics import Workers
+from broker.synthesis.asking import Asker
 from broker.synthesis.prompting import Prompt
 from broker.synthesis.rows import RejectedError, Rejection, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectSendStream
 
-    from broker.evaluation.metrics import Workers
-    from broker.synthesis.asking import Asker
 
 Step = Callable[[AsyncIterator[Row], "Bench"], AsyncIterator[Row]]
 RowFunction = Callable[[Row, "Bench"], Awaitable[Row | None]]
@@ -68,6 +68,7 @@ class Bench:
         window: Most rows on their way.
         rejected: Rows that were not good enough.
         accepted: Rows that came through.
+        arrival: Place of each row in the order of the sources, by id.
         over: Set when enough rows came through, or no more can come.
     """
 
@@ -82,6 +83,7 @@ class Bench:
     window: int = WINDOW
     rejected: list[Rejection] = field(default_factory=list[Rejection])
     accepted: list[Row] = field(default_factory=list[Row])
+    arrival: dict[str, int] = field(default_factory=dict[str, int])
     over: Event = field(default_factory=Event)
     changed: Callable[[], None] = lambda: None
     _under_way: int = 0
@@ -90,9 +92,7 @@ class Bench:
 
     # --- for steps ----------------------------------------------------------------------------------------------------
 
-    async def ask(
-        self, row: Row, prompt: str, *, schema: Mapping[str, Any] | None = None, **values: Any
-    ) -> Any:
+    async def ask(self, row: Row, prompt: str, *, schema: Mapping[str, Any] | None = None, **values: Any) -> Any:
         """Ask the model for a row.
 
         Args:
@@ -162,6 +162,7 @@ class Bench:
             while not self._has_room():
                 await self._moved.wait()
             self._under_way += 1
+            self.arrival[row.id] = len(self.arrival)
             yield row
 
     def _has_room(self) -> bool:

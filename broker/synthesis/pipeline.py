@@ -35,7 +35,7 @@ SHARED = (
         types=("float", "int"),
         default=0.1,
         minimum=0,
-        help="Rows held out for judging, never trained on: a share, or a number (arXiv 2507.04889, 2.2: 1,000 of 10,000).",
+        help="Rows to judge on, never trained on: a share, or a number (arXiv 2507.04889, 2.2: 1,000 of 10,000).",
     ),
     Parameter(
         name="subsets",

@@ -235,3 +235,41 @@ def near_duplicates(dataset: Dataset, threshold: float = THRESHOLD) -> list[Over
         lines.append(row.line)
         first[key] = row.line
     return found
+
+
+def clusters(dataset: Dataset, threshold: float = THRESHOLD) -> list[list[int]]:
+    """Group the rows whose prompts are the same or nearly so, also by way of others between them.
+
+    Args:
+        dataset: Its rows.
+        threshold: Least Jaccard similarity of character trigrams, in (0, 1].
+
+    Returns:
+        Places of rows: every row in one group, groups and their members in the rows' order.
+
+    Raises:
+        ValueError: The threshold is out of range.
+    """
+    _check_threshold(threshold)
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(dataset.rows):
+        places.setdefault(prompt_key(row), []).append(place)
+    shingles, index = _Shingles(places), _Index(threshold)
+    heads = list(range(len(places)))
+
+    def head(number: int) -> int:
+        while heads[number] != number:
+            heads[number] = heads[heads[number]]
+            number = heads[number]
+        return number
+
+    for number, key in enumerate(places):
+        members = shingles.of(key)
+        for other, _ in index.similar(members):
+            first, second = sorted((head(number), head(other)))
+            heads[second] = first
+        index.add(members)
+    groups: dict[int, list[int]] = {}
+    for number, rows in enumerate(places.values()):
+        groups.setdefault(head(number), []).extend(rows)
+    return sorted(sorted(group) for group in groups.values())

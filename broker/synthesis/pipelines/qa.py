@@ -1,7 +1,7 @@
 """Questions and conversational answers from source texts, as in arXiv 2507.04889, 2.2 and A.1.
 
-Sections of at least 700 characters, shuffled; a question with its answer; the answer said again conversationally; a gate
-of Flesch reading ease ≥ 75 with up to three simplifications; questions too much like an earlier one left out.
+Sections of at least 700 characters, shuffled; a question with its answer; the answer said again conversationally; a
+gate of Flesch reading ease ≥ 75 with up to three simplifications; questions too much like an earlier one left out.
 """
 
 from __future__ import annotations
