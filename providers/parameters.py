@@ -37,7 +37,7 @@ def check_parameters(spec: TuneSpec, capabilities: Capabilities) -> list[Problem
         if name not in known:
             problems.append(_unknown(name, spec.provider, list(known)))
         elif value is not None:
-            problems += _check_value(known[name], value)
+            problems += check_value(known[name], value)
     return problems
 
 
@@ -70,7 +70,13 @@ def _unknown(name: str, provider: str, known: list[str]) -> Problem:
     return Problem(where=flag(name), what=f"the provider {provider!r} has no parameter {name!r}", fix=fix)
 
 
-def _check_value(parameter: Parameter, value: ParameterValue) -> list[Problem]:
+def check_value(parameter: Parameter, value: ParameterValue) -> list[Problem]:
+    """Return what is wrong with a value: its type, its choice, its bounds.
+
+    Args:
+        parameter: As announced.
+        value: As given.
+    """
     where = flag(parameter.name)
     if parameter.auto and value == "auto":
         return []

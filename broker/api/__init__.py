@@ -5,6 +5,7 @@ from broker.api.client import Broker
 from broker.api.planning import Plan, PlannedJob
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, JudgeRequest, MixRequest, ModelRequest, TuneRequest
+from broker.api.synthesis import SynthesisRequest
 
 __all__ = [
     "BlockingBroker",
@@ -17,6 +18,7 @@ __all__ = [
     "Plan",
     "PlannedJob",
     "Recipe",
+    "SynthesisRequest",
     "TuneRequest",
     "load_recipe",
 ]

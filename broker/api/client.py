@@ -11,16 +11,13 @@ from broker.api.curating import Curating
 from broker.api.evaluating import Evaluating
 from broker.api.judges import named_judge
 from broker.api.judging import Judging
-from broker.api.overlaps import note_overlap
 from broker.api.reading import Reading
 from broker.api.recipe import Recipe, load_recipe
 from broker.api.request import ExperimentRequest, JudgeRequest, one_job
+from broker.api.synthesizing import Synthesizing
 from broker.api.voting import Voting
-from broker.api.watching import Following
-from broker.jobs.blocking import blocking
 from broker.jobs.records import Handle, Job
 from broker.jobs.spec import Decoding, Method, ParameterValue
-from broker.jobs.states import JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from broker.api.request import ModelRequest
 
 
-class Broker(Following, Voting, Judging, Reading, Asking, Evaluating, Comparing, Curating):
+class Broker(Synthesizing, Voting, Judging, Reading, Asking, Evaluating, Comparing, Curating):
     """The broker, as an async context manager.
 
     ```python
@@ -56,30 +53,6 @@ class Broker(Following, Voting, Judging, Reading, Asking, Evaluating, Comparing,
             SpecError: Every other problem, all at once.
         """
         return await self._planner.plan(request)
-
-    async def start(self, plan: Plan) -> list[Job]:
-        """Store the jobs of a plan, all or none, with their money reserved.
-
-        Args:
-            plan: From `plan`.
-
-        Returns:
-            The new jobs and those reused, tuning jobs first.
-
-        Raises:
-            BudgetError: The reservations would pass the budget.
-        """
-        await self.offline.make_for(planned.job.spec for planned in plan.jobs)
-        await blocking(self._store.add_experiment, plan.experiment)
-        if plan.overlap:
-            await blocking(note_overlap, self._store, plan.experiment.name, plan.overlap)
-        if plan.experiment.budget_usd is not None:
-            await blocking(self._store.set_budget, plan.experiment.name, plan.experiment.budget_usd)
-        for account in {planned.job.spec.provider for planned in plan.jobs}:
-            await self._engine.note_account(account)
-        jobs = await blocking(self._store.add_jobs, plan.experiment.name, [planned.job for planned in plan.jobs])
-        self._engine.poke()
-        return sorted([*plan.reused, *jobs], key=lambda job: job.kind is not JobKind.TUNE)
 
     async def submit(
         self,
@@ -164,6 +137,8 @@ class Broker(Following, Voting, Judging, Reading, Asking, Evaluating, Comparing,
             again: Make new jobs even if the same ones exist.
         """
         read = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
+        for wanted in read.syntheses(again=again):
+            await self._made(wanted)
         plan = await self.plan(read.request(again=again))
         await self.start(plan)
         return plan

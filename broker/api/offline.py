@@ -42,6 +42,7 @@ class OfflineModels:
         for spec in specs:
             model = getattr(spec, "model", None)
             named |= {model.name if isinstance(model, ModelRef) else model, getattr(spec, "encoder", None)}
+            named.add(getattr(spec, "options", {}).get("encoder"))
         if SANDBOX in named:
             await self.build()
         if SANDBOX_ENCODER in named:

@@ -25,6 +25,13 @@ provider = "local"
 model = "meta-llama/Llama-3.2-1B-Instruct"
 policies = ["as-is", "verbose"]
 
+[[synthesis]]                      # rows to be made first; a job names them as train = "synthesis:made/train.jsonl"
+name = "made"
+provider = "gemini"
+source = "sections.jsonl"
+pipeline = "qa"
+rows = 10000
+
 [[mixes]]                          # training rows mixed of two sources; a job names them as train = "mix:NAME"
 name = "300-200"
 real = "real.jsonl"
@@ -51,6 +58,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from broker.api.recipe_synthesis import SYNTHESIS, RecipeSynthesis, made_file
 from broker.api.request import ExperimentRequest, JudgeRequest, MixRequest, ModelRequest, TuneRequest
 from broker.api.sources import MIX
 from broker.errors import Problem, SpecError
@@ -60,6 +68,8 @@ from broker.settings.files import rooted_metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from broker.api.synthesis import SynthesisRequest
 
 _OWN = frozenset(
     {
@@ -171,6 +181,7 @@ class Recipe(_Strict):
         decoding: How answers are drawn.
         policies: System messages by name.
         models: Models to ask as they are.
+        synthesis: Rows to be made first.
         mixes: Training rows mixed of two sources.
         jobs: Models to tune.
         folder: Where relative paths begin.
@@ -191,6 +202,7 @@ class Recipe(_Strict):
     decoding: RecipeDecoding = RecipeDecoding()
     policies: tuple[RecipePolicy, ...] = ()
     models: tuple[RecipeModel, ...] = ()
+    synthesis: tuple[RecipeSynthesis, ...] = ()
     mixes: tuple[RecipeMix, ...] = ()
     jobs: tuple[RecipeJob, ...] = ()
     folder: Path = Path()
@@ -235,9 +247,19 @@ class Recipe(_Strict):
             notes=self.notes,
         )
 
+    def syntheses(self, *, again: bool = False) -> list[SynthesisRequest]:
+        """Return what must be made before the recipe's jobs can be planned, in order.
+
+        Args:
+            again: Make new rows even if the same ones exist.
+        """
+        return [one.request(self.folder, encoder=self.encoder, again=again) for one in self.synthesis]
+
     def _source(self, source: str | None) -> str | None:
         if source is None or source.startswith(_NAMED_SOURCES):
             return source
+        if source.startswith(SYNTHESIS):
+            return made_file(source, self.synthesis, self.folder)
         return str((self.folder / Path(source).expanduser()).resolve())
 
     def _mix(self, mix: RecipeMix) -> MixRequest:

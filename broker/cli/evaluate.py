@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from broker.cli.carrying import carry_out
 from broker.cli.completion import complete_experiment
-from broker.cli.submit import carry_out
 from broker.errors import Problem, SpecError
 
 if TYPE_CHECKING:

@@ -59,8 +59,8 @@ def judge(
 ) -> int:
     """Compare two models by a judge."""
     from broker.api.judges import named_judge
+    from broker.cli.carrying import confirm_cost
     from broker.cli.follow import Steps
-    from broker.cli.submit import confirm_cost
     from broker.cli.vote import show_preferences
 
     steps = Steps()

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from broker.cli.output import OUT
-from broker.errors import EXIT_JOB_FAILED, EXIT_LOST, EXIT_OK
+from broker.errors import EXIT_BUDGET, EXIT_JOB_FAILED, EXIT_LOST, EXIT_OK
 from broker.jobs.states import JobKind, State
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ def show_outcome(jobs: Sequence[Job], tables: Sequence[ResultsTable], *, also: M
     if OUT.json:
         OUT.data({**(also or {}), **outcome_data(jobs, tables)})
         return exit_code(jobs)
+    from broker.cli.making import show_made
     from broker.cli.results import show_table
 
+    for job in jobs:
+        if job.kind is JobKind.SYNTHESIZE:
+            show_made(job)
     for table in tables:
         if table.rows:
             show_table(table)
@@ -53,7 +57,9 @@ def tell_failures(jobs: Sequence[Job]) -> int:
     bad = {job.id for job in jobs if job.state in (State.FAILED, State.LOST)}
     for job in jobs:
         # What only waited for a failed job has nothing of its own to tell.
-        if job.failure is not None and job.id in bad and not bad.intersection(job.depends_on):
+        spent = out_of_money(job)
+        if spent or (job.failure is not None and job.id in bad and not bad.intersection(job.depends_on)):
+            assert job.failure is not None
             OUT.note(f"{job.id} {job.state}: {job.failure.message}", style="red")
             if job.failure.fix:
                 OUT.note(f"  fix: {job.failure.fix}")
@@ -65,12 +71,19 @@ def exit_code(jobs: Sequence[Job]) -> int:
     states = {job.state for job in jobs}
     if State.LOST in states:
         return EXIT_LOST
+    if any(map(out_of_money, jobs)):
+        return EXIT_BUDGET
     return EXIT_JOB_FAILED if states & {State.FAILED, State.CANCELLED} else EXIT_OK
+
+
+def out_of_money(job: Job) -> bool:
+    """Say whether a job rests because its budget is spent."""
+    return job.state is State.PAUSED and job.failure is not None and job.failure.code == "budget"
 
 
 def _what_next(jobs: Sequence[Job]) -> None:
     tuned = next((job for job in jobs if job.kind is JobKind.TUNE and job.state is State.SUCCEEDED), None)
-    for name in dict.fromkeys(job.experiment for job in jobs):
+    for name in dict.fromkeys(job.experiment for job in jobs if job.kind is not JobKind.SYNTHESIZE):
         OUT.note(
             f"this table again:  broker results {name}   (as a page with figures and answers: --html)", style="dim"
         )

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import context
+from broker.cli.carrying import carry_out
 from broker.cli.completion import complete_experiment, complete_provider
-from broker.cli.hyperparameters import in_flags, named_parameters, parse_settings
-from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED, EXIT_OK, SpecError, UserError
-from broker.jobs.states import JobKind
+from broker.cli.hyperparameters import named_parameters, parse_settings
+from broker.cli.making import made_request, make_sources
+from broker.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from broker.api import Broker, ExperimentRequest
+    from broker.api.synthesis import SynthesisRequest
+    from broker.jobs.spec import Method
 
-    from broker.api import Broker, ExperimentRequest, Plan
-    from broker.jobs.records import Job
-    from broker.jobs.spec import Method, Spec
-
-SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table.
+SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table; or have training rows made.
 
 [bold]Examples[/bold]
 
@@ -38,6 +33,10 @@ SUBMIT_HELP = """Fine-tune one model, judge it beside its base, show the table.
   broker submit --provider openai --base-url http://127.0.0.1:8100/v1 --model sandbox --train train.jsonl --split 0.1
 
   broker submit --provider local --method dpo --beta 0.1 --train preferences.jsonl --validation val.jsonl
+
+  broker submit --provider gemini --source sections.jsonl --pipeline qa --rows 10000 --output data --budget 20
+
+  broker submit --provider openai --synthesize --pipeline persona --rows 200 --output talks --set domain="debt advice"
 
 What is not given comes from \\[defaults] of broker.toml. The same job is never made twice unless you say --again.
 Ctrl-C once: remote jobs go on, local ones stop at a checkpoint, and `broker watch` goes on with them.
@@ -54,6 +53,9 @@ RUN_HELP = """Run a recipe: jobs and models, one validation set, one table.
 """
 
 
+_MADE = "Having rows made"
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(help=SUBMIT_HELP, rich_help_panel="Work")(submit)
@@ -66,6 +68,22 @@ def submit(
         typer.Option(help="local, openai, … or an account of broker.toml.", autocompletion=complete_provider),
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Another address, such as broker serve's.")] = None,
+    synthesize: Annotated[
+        bool, typer.Option("--synthesize", help="Have rows made; any provider that answers can.", rich_help_panel=_MADE)
+    ] = False,
+    source: Annotated[
+        str | None, typer.Option(help='Source texts: {"title": …, "text": …} a line.', rich_help_panel=_MADE)
+    ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="qa, preference, persona, or module:attribute.", rich_help_panel=_MADE)
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Accepted rows wanted.", min=1, rich_help_panel=_MADE)] = 100,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Folder of the rows.", rich_help_panel=_MADE)
+    ] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="Folder with prompt files of your own.", rich_help_panel=_MADE)
+    ] = None,
     train: Annotated[str | None, typer.Option(help="Training rows: a file, or hf:NAME[:split].")] = None,
     validation: Annotated[str | None, typer.Option(help="Validation rows: a file, or hf:NAME[:split].")] = None,
     model: Annotated[str | None, typer.Option(help="Base model; the account's default when not given.")] = None,
@@ -97,8 +115,8 @@ def submit(
     encoder: Annotated[str | None, typer.Option(help="Sentence encoder of the similarity metric.")] = None,
     judge: Annotated[str | None, typer.Option(help="PROVIDER:MODEL that judges, for judge:empathy.")] = None,
     judge_samples: Annotated[int | None, typer.Option(help="Judgements of each answer; 3.", min=1, max=100)] = None,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 256,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.", min=0)] = 0.0,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of an answer; 256.", min=1)] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy, and the default.", min=0)] = None,
     split: Annotated[float | None, typer.Option(help="Share of the rows to hold out for validation.")] = None,
     evaluate: Annotated[bool, typer.Option(help="Judge the model and its base.")] = True,
     batch: Annotated[bool, typer.Option("--batch", help="Ask by batches: half the price (openai, gemini).")] = False,
@@ -109,7 +127,7 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and price, send nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="A background broker goes on.")] = False,
 ) -> int:
-    """Fine-tune one model and show the table."""
+    """Fine-tune one model and show the table, or have rows made."""
     # Some thirty options: they are passed on as they were given.
     return carry_out(partial(_request, dict(locals())), yes=yes, dry_run=dry_run, detach=detach)
 
@@ -124,8 +142,16 @@ _AS_GIVEN = (
 )
 
 
-def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest:
+def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest | SynthesisRequest:
     """Make the request of the options as they were given."""
+    account = _account(given["provider"] or broker.settings.defaults.provider, given["base_url"])
+    asked = given["synthesize"] or given["pipeline"] or given["source"]
+    if account and (asked or not broker.accounts.get(account).capabilities.tuner):
+        return made_request(account, given)
+    return _tuning(account, given, broker)
+
+
+def _tuning(account: str | None, given: dict[str, Any], broker: Broker) -> ExperimentRequest:
     from broker.api.judges import named_judge
     from broker.api.request import one_job
     from broker.jobs.spec import Decoding
@@ -133,7 +159,6 @@ def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest:
     method, split = _method(given["method"]), given["split"]
     if split is not None and not 0 < split < 1:
         raise UserError(f"{split} is no share", where="--split", fix="a number between 0 and 1, such as 0.1")
-    account = _account(given["provider"] or broker.settings.defaults.provider, given["base_url"])
     known = broker.accounts.get(account).capabilities if account else None
     flags = named_parameters({name: given[name] for name in _FLAGS}, known) if known else {}
     return one_job(
@@ -143,7 +168,7 @@ def _request(given: dict[str, Any], broker: Broker) -> ExperimentRequest:
         parameters={**flags, **parse_settings(given["set_"] or [], "--set")},
         metadata={key: str(value) for key, value in parse_settings(given["metadata"] or [], "--metadata").items()},
         metrics=tuple(given["metric"]) if given["metric"] else None,
-        decoding=Decoding(max_tokens=given["max_tokens"], temperature=given["temperature"]),
+        decoding=Decoding(max_tokens=given["max_tokens"] or 256, temperature=given["temperature"] or 0.0),
         judge=named_judge(given["judge"], given["judge_samples"]),
         budget_usd=given["budget"],
         **{name: given[name] for name in _AS_GIVEN},
@@ -179,183 +204,11 @@ def run_recipe(
     from broker.api import load_recipe
 
     read = load_recipe(recipe)
+    if (
+        read.synthesis
+        and (code := make_sources(read, again=again, yes=yes, dry_run=dry_run, detach=detach)) is not None
+    ):
+        return code
     wanted = read.request(again=again)
     wanted = replace(wanted, budget_usd=budget) if budget is not None else wanted
     return carry_out(lambda _: wanted, yes=yes, dry_run=dry_run, detach=detach)
-
-
-def carry_out(
-    request: Callable[[Broker], ExperimentRequest | Awaitable[ExperimentRequest]],
-    *,
-    yes: bool,
-    dry_run: bool,
-    detach: bool,
-) -> int:
-    """Plan, confirm, start, follow, and show the table.
-
-    Args:
-        request: Makes the request once the broker is open.
-        yes: Do not ask before spending money.
-        dry_run: Only show the plan.
-        detach: Leave the work to a background broker.
-
-    Returns:
-        The exit code.
-    """
-    from broker.api import ExperimentRequest
-    from broker.cli.follow import Steps
-
-    steps = Steps()
-    started: list[Job] = []
-
-    async def work(broker: Broker) -> tuple[Plan, int]:
-        wanted = request(broker)
-        plan = await _planned(broker, wanted if isinstance(wanted, ExperimentRequest) else await wanted)
-        _show_plan(plan, dry_run=dry_run)
-        if dry_run:
-            return plan, EXIT_OK
-        await confirm_cost(plan.high_usd if plan.paid else 0.0, yes=yes)
-        started.extend(await broker.start(plan))
-        steps.close()
-        return plan, EXIT_OK if detach else await _to_the_table(broker, plan, started)
-
-    try:
-        plan, code = context.run(work, drive=not dry_run and not detach, report=steps.report)
-    except context.StoppedError:
-        _how_to_come_back(started)
-        return EXIT_INTERRUPTED
-    finally:
-        steps.close()
-    if detach and not dry_run:
-        _detached(plan, started)
-    return code
-
-
-async def _planned(broker: Broker, request: ExperimentRequest) -> Plan:
-    try:
-        return await broker.plan(request)
-    except SpecError as error:
-        options = [name.removesuffix("_") for name in signature(submit).parameters]
-        raise SpecError([in_flags(problem, options) for problem in error.problems]) from error
-
-
-def _show_plan(plan: Plan, *, dry_run: bool) -> None:
-    from broker.cli.words import spread
-
-    if not plan.jobs and not plan.reused:
-        raise UserError("this asks for nothing", fix="name jobs, or models with a validation set; see docs/recipes.md")
-    for warning in dict.fromkeys(plan.warnings):
-        OUT.warn(warning)
-    for job in plan.reused:
-        if job.kind is JobKind.TUNE:
-            OUT.note(f"the same job exists: {job.id} ({job.state}); it is used (--again makes a new one)")
-    if dry_run and OUT.json:
-        OUT.data(_plan_data(plan))
-    elif dry_run:
-        _print_plan(plan)
-    elif plan.paid:
-        OUT.note(f"estimated cost: {spread(plan.low_usd, plan.high_usd)}")
-
-
-def _print_plan(plan: Plan) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from broker.cli.words import spec_title, spread
-    from broker.jobs.spec import EvaluateSpec
-
-    OUT.say(f"experiment {plan.experiment.name}")
-    new = {planned.job.id for planned in plan.jobs}
-    table = Table("job", "rows", "cost", box=box.SIMPLE_HEAD)
-    for planned in plan.jobs:
-        spec = planned.job.spec
-        tuned = isinstance(spec, EvaluateSpec) and spec.tune_job in new and not planned.job.label
-        what = "evaluate the tuned model" if tuned else spec_title(spec, planned.job.label)
-        table.add_row(Text(what), str(_rows(spec)), spread(planned.estimate.low_usd, planned.estimate.high_usd))
-    OUT.table(table)
-    for line in dict.fromkeys(line for planned in plan.jobs for line in planned.estimate.basis):
-        OUT.say(f"  {line}")
-    OUT.say(f"total: {spread(plan.low_usd, plan.high_usd)}; nothing was sent")
-
-
-def _rows(spec: Spec) -> int | str:
-    data = getattr(spec, "train", None) or getattr(spec, "validation", None)
-    return data.rows if data is not None else "–"
-
-
-def _plan_data(plan: Plan) -> dict[str, Any]:
-    from broker.jobs.codec import dump
-
-    jobs = [
-        {"job": dump(planned.job), "kind": planned.kind, "estimate": dump(planned.estimate)} for planned in plan.jobs
-    ]
-    return {
-        "experiment": plan.experiment.name,
-        "jobs": jobs,
-        "reused": [job.id for job in plan.reused],
-        "low_usd": plan.low_usd,
-        "high_usd": plan.high_usd,
-        "warnings": [str(warning) for warning in plan.warnings],
-    }
-
-
-async def confirm_cost(high_usd: float, *, yes: bool) -> None:
-    """Ask before money is spent.
-
-    Args:
-        high_usd: The most that it can cost; nobody is asked about nothing.
-        yes: Do not ask.
-
-    Raises:
-        UserError: Nobody can be asked.
-        Abort: The answer was no.
-    """
-    from broker.cli.keyboard import confirm
-    from broker.cli.words import dollars
-
-    if not high_usd or yes:
-        return
-    if OUT.json or not sys.stdin.isatty():
-        fix = "add --yes to spend without being asked, or --dry-run to see the plan"
-        raise UserError(f"this costs up to {dollars(high_usd)} and nobody can be asked here", fix=fix)
-    if not await confirm(f"Spend up to {dollars(high_usd)}?"):
-        OUT.note("nothing was sent")
-        raise typer.Abort
-
-
-async def _to_the_table(broker: Broker, plan: Plan, jobs: Sequence[Job]) -> int:
-    from broker.cli.follow import follow
-    from broker.cli.outcome import show_outcome
-
-    named = [job for job in jobs if job.kind is JobKind.TUNE] or jobs
-    OUT.note("  ".join(job.id for job in named))
-    ended = await follow(broker, jobs)
-    also = {"experiment": plan.experiment.name, "warnings": [str(warning) for warning in plan.warnings]}
-    return show_outcome(ended, [await broker.results(plan.experiment.name)], also=also)
-
-
-def _detached(plan: Plan, jobs: Sequence[Job]) -> None:
-    """Leave the jobs to a background broker and say which they are."""
-    from broker.cli.background import start_background
-
-    process = start_background()
-    name = plan.experiment.name
-    if OUT.json:
-        OUT.data({"experiment": name, "jobs": [job.id for job in jobs], "process": process})
-        return
-    for job in jobs:
-        OUT.say(job.id)
-    OUT.note(f"broker watch --experiment {name} follows them, broker results {name} shows the table")
-
-
-def _how_to_come_back(jobs: Sequence[Job]) -> None:
-    if not jobs:
-        OUT.note("stopped; nothing was started")
-        return
-    experiment = jobs[0].experiment
-    OUT.note(
-        "stopped. Remote jobs go on at their provider; local ones wait at a checkpoint.\n"
-        f"go on:  broker watch --experiment {experiment}\n"
-        f"table:  broker results {experiment}"
-    )

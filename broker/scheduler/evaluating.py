@@ -12,6 +12,7 @@ from broker.jobs.blocking import blocking
 from broker.jobs.records import Failure, Job
 from broker.jobs.spec import EvaluateSpec, JudgeSpec, ModelRef
 from broker.jobs.states import State
+from broker.scheduler.patience import interrupted, until_done
 from broker.scheduler.tuning import obey_at_rest
 
 if TYPE_CHECKING:

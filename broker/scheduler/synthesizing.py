@@ -148,7 +148,10 @@ async def _limit_usd(parts: Parts, held: Held) -> float | None:
 
 async def _end(parts: Parts, held: Held, outcome: Outcome) -> None:
     made, job_id = outcome.manifest, held.job.id
-    result = {name: made.get(name) for name in ("accepted", "requested", "requests", "possibly_paid_twice", "seconds")}
+    result = {
+        name: made.get(name)
+        for name in ("accepted", "requested", "requests", "possibly_paid_twice", "seconds", "cost_usd")
+    }
     result |= {"rejected": sum(made["rejected"].values()), "reasons": made["rejected"]}
     so_far = f"{made['accepted']} of {made['requested']} rows are in {_spec(held).output}"
     if outcome.complete:

@@ -164,14 +164,14 @@ class Asker:
             mine = _Waiting(key=key, request=replace(request, id=key))
             if self.waves:
                 self.waiting.append(mine)
-                self._note()
+                self.poke()
                 await mine.done.wait()
             else:
                 await self._send([mine])
         finally:
             self._promises -= 1
             self._promised_usd -= most_usd
-            self._note()
+            self.poke()
         return mine.answer or Answer(id=key, failure="the provider gave no answer", finish_reason="error")
 
     async def send_wave(self) -> None:
@@ -201,7 +201,7 @@ class Asker:
                 self.tally.in_flight -= len(left)
                 for one in left.values():
                     one.done.set()
-                self._note()
+                self.poke()
         if guard.cancelled_caught:
             await sleep_forever()  # the time is over, and whoever told us to stop ends this task
 
@@ -217,7 +217,7 @@ class Asker:
         self.tally.in_flight -= 1
         one.answer = answer
         one.done.set()
-        self._note()
+        self.poke()
 
     def _completed(self, requests: Sequence[CompletionRequest]) -> AsyncGenerator[Answer, None]:
         # What cannot be held to a schema is asked by the prompt's words alone, and its answer checked all the same.
@@ -235,7 +235,8 @@ class Asker:
                 await sleep_forever()
             await self.moved.wait()
 
-    def _note(self) -> None:
+    def poke(self) -> None:
+        """Wake whoever waits for something to change."""
         moved, self.moved = self.moved, Event()
         moved.set()
 

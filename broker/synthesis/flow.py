@@ -9,7 +9,7 @@ from broker.synthesis import Pipeline, each
 
 @each
 async def riddle(row, bench):
-    told = await bench.ask(row, "Write a riddle about this, and nothing else:\\n\\n{text}")
+    told = await bench.ask(row, "Write a riddle about this, and nothing else:\n\n{text}")
     return row.having(question=told, answer=row.source["title"])
 
 
@@ -21,14 +21,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from math import ceil, inf
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from anyio import Event, create_memory_object_stream
+from anyio import BrokenResourceError, Event, create_memory_object_stream, move_on_after
 from anyio.abc import TaskGroup
 
 from broker.errors import BrokerError, MissingExtraError
@@ -50,6 +49,10 @@ RowFunction = Callable[[Row, "Bench"], Awaitable[Row | None]]
 WINDOW = 256
 # Sent together by a Batch API or a local model.
 WAVE_WINDOW = 2048
+# Nothing has moved for so long: whatever is on its way will not come.
+_STUCK_S = 1.0
+# What is taken for the share of rows that come through, until as many have ended as tell more.
+_PRIOR, _PRIOR_ROWS = 0.8, 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,19 +163,21 @@ class Bench:
         """Yield source rows as there is room for them, until the work is over."""
         async for row in rows:
             while not self._has_room():
-                await self._moved.wait()
+                with move_on_after(_STUCK_S) as patience:
+                    await self._moved.wait()
+                if patience.cancelled_caught and not self._working:
+                    break  # a step has kept rows back without a word: others may still come through
             self._under_way += 1
             self.arrival[row.id] = len(self.arrival)
             yield row
 
     def _has_room(self) -> bool:
-        """Say whether one more row may set out; when nothing moves any more, it may in any case."""
-        return self._under_way < self._wanted() or not self._working
+        return self._under_way < self._wanted()
 
     def _wanted(self) -> int:
         """Return how many rows should be on their way: as many as it takes for those that are missing, and no more."""
         ended = len(self.accepted) + len(self.rejected)
-        share = (len(self.accepted) + 1) / (ended + 1)
+        share = (len(self.accepted) + _PRIOR * _PRIOR_ROWS) / (ended + _PRIOR_ROWS)
         missing = self.target - len(self.accepted)
         return min(self.window, ceil(missing / share) + 2)
 
@@ -185,14 +190,20 @@ class Bench:
         """Wake whoever waits for something to change."""
         moved, self._moved = self._moved, Event()
         moved.set()
+        self.asker.poke()
 
     def settled(self) -> bool:
         """Say whether no row can go on without an answer that waits for its wave."""
         return bool(self.asker.waiting) and self._working <= len(self.asker.waiting)
 
-    async def work(self, function: RowFunction, row: Row, slot: Slot) -> None:
-        """Run a step's function for one row."""
+    def begin(self, function: RowFunction, row: Row) -> Slot:
+        """Begin to work on a row; return its place in the order."""
+        slot = Slot()
         self._working += 1
+        self.tasks.start_soon(self._work, function, row, slot)
+        return slot
+
+    async def _work(self, function: RowFunction, row: Row, slot: Slot) -> None:
         try:
             slot.row = await function(row, self)
             if slot.row is None:
@@ -238,9 +249,8 @@ async def _feed(
     with send:
         async with aclosing(cast("AsyncGenerator[Row, None]", rows)):
             async for row in rows:
-                slot = Slot()
-                bench.tasks.start_soon(partial(bench.work, function, row, slot))
-                send.send_nowait(slot)
+                with suppress(BrokenResourceError):  # the work is over, and nobody takes rows any more
+                    send.send_nowait(bench.begin(function, row))
 
 
 async def blocks(rows: AsyncIterator[Row], bench: Bench, most: int) -> AsyncGenerator[list[Row], None]:
@@ -265,7 +275,8 @@ async def _read_ahead(rows: AsyncIterator[Row], send: MemoryObjectSendStream[Row
     with send:
         async with aclosing(cast("AsyncGenerator[Row, None]", rows)):
             async for row in rows:
-                send.send_nowait(row)
+                with suppress(BrokenResourceError):
+                    send.send_nowait(row)
 
 
 def _name_of(prompt: str) -> str:
