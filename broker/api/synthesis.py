@@ -310,26 +310,30 @@ def _estimate(
 
 def is_made(request: SynthesisRequest) -> bool:
     """Say whether the folder of a request holds as many rows as it wants (blocking)."""
-    from broker.synthesis.outputs import MANIFEST
-
-    try:
-        manifest = json.loads((Path(request.output) / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and int(cast("dict[str, Any]", manifest).get("accepted") or 0) >= request.rows
+    return int(_manifest(request.output).get("accepted") or 0) >= request.rows
 
 
 def require_folder(output: str) -> None:
-    """Refuse an output folder that holds what another job made.
+    """Refuse an output folder that holds all that another job was to make.
 
     Args:
         output: The folder.
 
     Raises:
-        UserError: It has a manifest.
+        UserError: It has the whole of it.
     """
-    from broker.synthesis.outputs import MANIFEST
-
-    if (Path(output) / MANIFEST).exists():
+    manifest = _manifest(output)
+    if manifest and int(manifest.get("accepted") or 0) >= int(manifest.get("requested") or 0):
         fix = "name another --output, or remove the folder"
         raise UserError("this folder holds a data set that was made before", where=output, fix=fix)
+
+
+def _manifest(output: str) -> Mapping[str, Any]:
+    """Return the manifest of a folder, empty where there is none."""
+    from broker.synthesis.outputs import MANIFEST
+
+    try:
+        found = json.loads((Path(output) / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from broker.api.synthesis import is_made
 from broker.cli.carrying import carry_out
 from broker.cli.hyperparameters import parse_settings
 from broker.cli.output import OUT
@@ -70,6 +69,8 @@ def make_sources(recipe: Recipe, *, again: bool, yes: bool, dry_run: bool, detac
     Returns:
         The exit code if the recipe cannot go on now, else None.
     """
+    from broker.api.synthesis import is_made
+
     for request in recipe.syntheses(again=again):
         if is_made(request) and not again:
             OUT.note(f"rows are there: {request.output}", style="dim")

@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from broker.cli.carrying import carry_out
-from broker.cli.completion import complete_experiment, complete_provider
 from broker.cli.hyperparameters import named_parameters, parse_settings
 from broker.cli.making import made_request, make_sources
+from broker.cli.options import (  # noqa: TC001 - typer reads them when it runs
+    ExperimentOption,
+    OutputOption,
+    PipelineOption,
+    PromptsOption,
+    ProviderOption,
+    RowsOption,
+    SourceOption,
+    SynthesizeOption,
+    TargetModulesOption,
+)
 from broker.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,9 +63,6 @@ RUN_HELP = """Run a recipe: jobs and models, one validation set, one table.
 """
 
 
-_MADE = "Having rows made"
-
-
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(help=SUBMIT_HELP, rich_help_panel="Work")(submit)
@@ -63,27 +70,14 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def submit(
-    provider: Annotated[
-        str | None,
-        typer.Option(help="local, openai, … or an account of broker.toml.", autocompletion=complete_provider),
-    ] = None,
+    provider: ProviderOption = None,
     base_url: Annotated[str | None, typer.Option(help="Another address, such as broker serve's.")] = None,
-    synthesize: Annotated[
-        bool, typer.Option("--synthesize", help="Have rows made; any provider that answers can.", rich_help_panel=_MADE)
-    ] = False,
-    source: Annotated[
-        str | None, typer.Option(help='Source texts: {"title": …, "text": …} a line.', rich_help_panel=_MADE)
-    ] = None,
-    pipeline: Annotated[
-        str | None, typer.Option(help="qa, preference, persona, or module:attribute.", rich_help_panel=_MADE)
-    ] = None,
-    rows: Annotated[int, typer.Option(help="Accepted rows wanted.", min=1, rich_help_panel=_MADE)] = 100,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Folder of the rows.", rich_help_panel=_MADE)
-    ] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="Folder with prompt files of your own.", rich_help_panel=_MADE)
-    ] = None,
+    synthesize: SynthesizeOption = False,
+    source: SourceOption = None,
+    pipeline: PipelineOption = None,
+    rows: RowsOption = 100,
+    output: OutputOption = None,
+    prompts: PromptsOption = None,
     train: Annotated[str | None, typer.Option(help="Training rows: a file, or hf:NAME[:split].")] = None,
     validation: Annotated[str | None, typer.Option(help="Validation rows: a file, or hf:NAME[:split].")] = None,
     model: Annotated[str | None, typer.Option(help="Base model; the account's default when not given.")] = None,
@@ -97,18 +91,14 @@ def submit(
     rank: Annotated[str | None, typer.Option(help="LoRA rank (local).")] = None,
     alpha: Annotated[str | None, typer.Option(help="LoRA alpha; the rank when not given (local).")] = None,
     dropout: Annotated[str | None, typer.Option(help="LoRA dropout (local).")] = None,
-    target_modules: Annotated[
-        str | None, typer.Option(help="Modules with adapters, separated by commas (local).")
-    ] = None,
+    target_modules: TargetModulesOption = None,
     adapter_dtype: Annotated[str | None, typer.Option(help="fp32 or bf16 (local).")] = None,
     beta: Annotated[str | None, typer.Option(help="Strength of the preference (DPO).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 713,
     suffix: Annotated[str | None, typer.Option(help="Your words in the tuned model's name.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, sent along; several times.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other NAME=VALUE of the provider.")] = None,
-    experiment: Annotated[
-        str | None, typer.Option(help="Name of the experiment.", autocompletion=complete_experiment)
-    ] = None,
+    experiment: ExperimentOption = None,
     label: Annotated[str, typer.Option(help="What the table calls the model.")] = "",
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
     metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, judge:empathy, …")] = None,
@@ -204,10 +194,8 @@ def run_recipe(
     from broker.api import load_recipe
 
     read = load_recipe(recipe)
-    if (
-        read.synthesis
-        and (code := make_sources(read, again=again, yes=yes, dry_run=dry_run, detach=detach)) is not None
-    ):
+    first = partial(make_sources, read, again=again, yes=yes, dry_run=dry_run, detach=detach)
+    if read.synthesis and (code := first()) is not None:
         return code
     wanted = read.request(again=again)
     wanted = replace(wanted, budget_usd=budget) if budget is not None else wanted

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Code of a failure that more money mends.
 BUDGET = "budget"
+# What the job's record tells of the manifest.
+_TOLD = ("accepted", "requested", "requests", "possibly_paid_twice", "seconds", "cost_usd")
 
 
 def synthesis_folder(data_dir: Path, job_id: str) -> Path:
@@ -148,10 +150,7 @@ async def _limit_usd(parts: Parts, held: Held) -> float | None:
 
 async def _end(parts: Parts, held: Held, outcome: Outcome) -> None:
     made, job_id = outcome.manifest, held.job.id
-    result = {
-        name: made.get(name)
-        for name in ("accepted", "requested", "requests", "possibly_paid_twice", "seconds", "cost_usd")
-    }
+    result = {name: made.get(name) for name in _TOLD}
     result |= {"rejected": sum(made["rejected"].values()), "reasons": made["rejected"]}
     so_far = f"{made['accepted']} of {made['requested']} rows are in {_spec(held).output}"
     if outcome.complete:
@@ -163,7 +162,7 @@ async def _end(parts: Parts, held: Held, outcome: Outcome) -> None:
         await parts.transition(held, State.PAUSED, failure=failure, result=result, data={"why": what})
     else:
         what = f"the sources are used up: {so_far}"
-        fix = "submit again with more sources or with --set passes=2; no answer is paid twice for the same sources"
+        fix = "tune on what is there, or submit again with more sources, or with --set passes=2"
         failure = Failure(code="exhausted", message=what, fix=fix, at=datetime.now(UTC))
         await parts.end(
             held,
