@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from broker.cli import context
 from broker.cli.follow import Steps, follow
+from broker.cli.making import show_made
 from broker.cli.outcome import tell_failures
 from broker.cli.output import OUT
 from broker.cli.results import show_table, write_page
@@ -21,13 +22,14 @@ from broker.errors import EXIT_INTERRUPTED, BrokerError
 from broker.jobs.blocking import blocking
 
 if TYPE_CHECKING:
-    from broker.api import Broker, ExperimentRequest
+    from broker.api import Broker, ExperimentRequest, SynthesisRequest
 
 SANDBOX = "sandbox"
 SERVED = "served"
 # The paper's settings, but for the learning rate: the highest that it tried suits so small a model.
 LEARNING_RATE = 1e-3
 METRICS = ("conversational", "flesch", "similarity")
+SECTIONS, TRAIN_ROWS, VALIDATION_ROWS = 400, 100, 100
 
 
 class Stopwatch:
@@ -82,10 +84,16 @@ def _run(place: Path) -> int:
             await broker.build_sandbox()
             await broker.build_sandbox(encoder=True)
             steps.close()
-        with watch.stage("2. tuning and judging: every model answers the same validation set"):
+        with watch.stage("2. synthesis: questions and easy answers from texts, gated, without near-duplicates, split"):
+            made = await follow(broker, await broker.start(await broker.plan_synthesis(demo_rows(place))))
+            for job in made:
+                show_made(job)
+            if tell_failures(made):
+                return tell_failures(made)
+        with watch.stage("3. tuning and judging: every model answers the same validation set"):
             plan = await broker.plan(demo_request(place))
             ended = await follow(broker, await broker.start(plan))
-        with watch.stage("3. the table"):
+        with watch.stage("4. the table"):
             report = await broker.report(plan.experiment.name)
             show_table(report.table)
             page = await blocking(write_page, report)
@@ -120,18 +128,41 @@ def _server(data_dir: Path) -> Generator[str]:
         server.wait(timeout=60)
 
 
-def demo_request(folder: Path) -> ExperimentRequest:
-    """Write the demo's rows and return what it asks for.
+def demo_rows(folder: Path) -> SynthesisRequest:
+    """Write the demo's source texts and return the request to make rows of them.
 
     Args:
-        folder: Receives the rows.
+        folder: Receives the texts, and the rows later.
+    """
+    from broker.api import SynthesisRequest
+    from broker.sandbox import source_sections
+
+    source = folder / "sections.jsonl"
+    sections = source_sections(SECTIONS, seed=0, topics="all")
+    source.write_text("".join(json.dumps(section) + "\n" for section in sections), encoding="utf-8")
+    return SynthesisRequest(
+        provider="local",
+        model="sandbox-writer",
+        pipeline="qa",
+        source=str(source),
+        rows=TRAIN_ROWS + VALIDATION_ROWS,
+        output=str(folder / "rows"),
+        options={"validation": VALIDATION_ROWS},
+        encoder="sandbox-encoder",
+        experiment="demo-rows",
+    )
+
+
+def demo_request(folder: Path) -> ExperimentRequest:
+    """Return what the demo tunes and asks, on the rows that it has made.
+
+    Args:
+        folder: Holds the rows.
     """
     from broker.api import ExperimentRequest, TuneRequest
     from broker.jobs.spec import Decoding
-    from broker.sandbox import write_demo_data
 
-    write_demo_data(folder)
-    train, validation = folder / "train.jsonl", folder / "validation.jsonl"
+    train, validation = folder / "rows" / "train.jsonl", folder / "rows" / "validation.jsonl"
     tunings = tuple(
         TuneRequest(
             provider="local",
