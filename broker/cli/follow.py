@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from broker.cli.output import OUT
-from broker.cli.words import STATE_STYLE, job_title
+from broker.cli.words import STATE_STYLE, dollars, job_title, spell_seconds
 from broker.jobs.records import EventKind
 from broker.jobs.states import TERMINAL, State
 
@@ -186,6 +186,8 @@ class _Lines:
 
 def progress_words(data: Mapping[str, Any]) -> tuple[int, int, str]:
     """Return (done, total, words) of a progress event."""
+    if "requests_per_s" in data:
+        return int(data["rows"]), int(data["total_rows"]), _making_words(data)
     if "rows" in data:
         if "to_judge" in data:
             return int(data["judged"]), int(data["to_judge"]), "judgements"
@@ -193,6 +195,18 @@ def progress_words(data: Mapping[str, Any]) -> tuple[int, int, str]:
         return int(data["rows"]), int(data.get("total_rows") or 0), f"answers {failed}".rstrip()
     words = [f"{name} {data[key]:.3g}" for key, name in _SHOWN.items() if isinstance(data.get(key), int | float)]
     return int(data.get("step") or 0), int(data.get("total_steps") or 0), " · ".join(words)
+
+
+def _making_words(data: Mapping[str, Any]) -> str:
+    """Return how far a synthesis is: what was rejected and why, the pace, the cost so far, the time left."""
+    rejected: Mapping[str, int] = data.get("rejected") or {}
+    words = [f"rejected: {', '.join(f'{count} {reason}' for reason, count in rejected.items())}"] if rejected else []
+    words.append(f"{data['requests_per_s']:.3g} requests/s")
+    if data.get("cost_usd"):
+        words.append(dollars(float(data["cost_usd"])))
+    if data.get("left_s") is not None and data["rows"] < data["total_rows"]:
+        words.append(f"{spell_seconds(float(data['left_s']))} left")
+    return " · ".join(words)
 
 
 _SHOWN = {"loss": "loss", "learning_rate": "lr", "tokens_per_s": "tokens/s"}

