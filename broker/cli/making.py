@@ -104,7 +104,8 @@ def show_made(job: Job) -> None:
     result, output = job.result, getattr(job.spec, "output", "")
     if not result:
         return
-    table = Table("rows", "", box=box.SIMPLE_HEAD, title=f"{job.label or job.id}: {output}", title_justify="left")
+    OUT.say(f"{job.label or job.id}: {output}")
+    table = Table("", "rows", box=box.SIMPLE_HEAD)
     table.columns[1].justify = "right"
     table.add_row("accepted", f"{result['accepted']:,} of {result['requested']:,}")
     for reason, count in result["reasons"].items():

@@ -11,6 +11,7 @@ import hashlib
 import json
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CancelScope, Event, create_task_group, current_time, sleep_forever
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 TRIES = 3
 # A request that is out when the work is told to stop has so long to bring its answer home, seconds.
 DRAIN_S = 10.0
+# With a budget so many requests go out before anything is known of their cost.
+_UNTRIED = 20.0
 # Each further try is drawn more freely, and may be longer where the last was cut off.
 _WARMER, _WARMEST = 0.3, 1.0
 _LONGER = 2
@@ -228,6 +231,16 @@ class Asker:
         held = getattr(self._completer, "holds_schema", True)
         sent = requests if held else [replace(request, schema=None) for request in requests]
         return cast("AsyncGenerator[Answer, None]", self._completer.complete(sent))
+
+    def reach(self) -> float:
+        """Return how many more requests there is money for, by what answers have cost so far; inf: no limit."""
+        if self._limit_usd is None:
+            return inf
+        answers = len(self._book.answers)
+        if not answers:
+            return _UNTRIED
+        each_usd = self._book.cost_usd / answers
+        return (self._limit_usd - self.tally.cost_usd) / each_usd if each_usd > 0 else inf
 
     async def _afford(self, most_usd: float) -> None:
         """Wait until a request surely fits into the money that is left; when it never will, say so and wait on."""

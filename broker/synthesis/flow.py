@@ -69,6 +69,7 @@ class Bench:
         workers: The torch processes, for encoders.
         encoder: What to load as the sentence encoder.
         window: Most rows on their way.
+        requests_per_row: What a row may need; with a budget no more rows set out than it carries to their end.
         rejected: Rows that were not good enough.
         accepted: Rows that came through.
         arrival: Place of each row in the order of the sources, by id.
@@ -84,6 +85,7 @@ class Bench:
     workers: Workers | None = None
     encoder: str = ""
     window: int = WINDOW
+    requests_per_row: int = 1
     rejected: list[Rejection] = field(default_factory=list[Rejection])
     accepted: list[Row] = field(default_factory=list[Row])
     arrival: dict[str, int] = field(default_factory=dict[str, int])
@@ -179,7 +181,9 @@ class Bench:
         ended = len(self.accepted) + len(self.rejected)
         share = (len(self.accepted) + _PRIOR * _PRIOR_ROWS) / (ended + _PRIOR_ROWS)
         missing = self.target - len(self.accepted)
-        return min(self.window, ceil(missing / share) + 2)
+        # With little money left few rows are begun, so that those can be brought to their end.
+        affordable = max(1.0, self.asker.reach() / self.requests_per_row)
+        return int(min(self.window, ceil(missing / share) + 2, affordable))
 
     def _left(self) -> None:
         self._under_way -= 1

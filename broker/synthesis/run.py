@@ -198,6 +198,7 @@ class _Session:
                 workers=self._means.workers,
                 encoder=self._means.encoder,
                 window=int(window),
+                requests_per_row=self._order.pipeline.requests[1],
                 changed=self._tell,
             )
             tasks.start_soon(self._flow, bench)
