@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 TRIES = 3
 # A request that is out when the work is told to stop has so long to bring its answer home, seconds.
 DRAIN_S = 10.0
+# Why rows are given up when the money is spent.
+BUDGET = "budget"
 # With a budget so many requests go out before anything is known of their cost.
 _UNTRIED = 20.0
 # Each further try is drawn more freely, and may be longer where the last was cut off.
@@ -243,13 +245,18 @@ class Asker:
         return (self._limit_usd - self.tally.cost_usd) / each_usd if each_usd > 0 else inf
 
     async def _afford(self, most_usd: float) -> None:
-        """Wait until a request surely fits into the money that is left; when it never will, say so and wait on."""
+        """Wait until a request surely fits into the money that is left.
+
+        Raises:
+            RejectedError: It never will: from then on nothing is asked, and what needs no more answers comes through.
+        """
         while self._limit_usd is not None:
-            if self.tally.cost_usd + self._promised_usd + most_usd <= self._limit_usd + 1e-9:
+            fits = self.tally.cost_usd + self._promised_usd + most_usd <= self._limit_usd + 1e-9
+            if fits and not self.broke.is_set():
                 return
-            if not self._promises:
+            if self.broke.is_set() or not self._promises:
                 self.broke.set()
-                await sleep_forever()
+                raise RejectedError(BUDGET, "the budget is spent; with more of it the row goes on where it was")
             await self.moved.wait()
 
     def poke(self) -> None:

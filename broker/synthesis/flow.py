@@ -169,6 +169,8 @@ class Bench:
                     await self._moved.wait()
                 if patience.cancelled_caught and not self._working:
                     break  # a step has kept rows back without a word: others may still come through
+            if self.asker.broke.is_set():
+                return
             self._under_way += 1
             self.arrival[row.id] = len(self.arrival)
             yield row

@@ -203,7 +203,6 @@ class _Session:
             )
             tasks.start_soon(self._flow, bench)
             tasks.start_soon(self._mind_the_end)
-            tasks.start_soon(self._mind_the_money, bench)
             if self._means.waves:
                 tasks.start_soon(self._send_waves, bench)
             self._tell()
@@ -231,10 +230,6 @@ class _Session:
         except get_cancelled_exc_class():
             self._asker.hurry()
             raise
-
-    async def _mind_the_money(self, bench: Bench) -> None:
-        await self._asker.broke.wait()
-        bench.over.set()
 
     async def _send_waves(self, bench: Bench) -> None:
         """Send what waits whenever no row can go on without it."""
