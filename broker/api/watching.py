@@ -66,9 +66,17 @@ class Following(Opened):
         """Ask for a pause of a job."""
         return await self._control.wish(ids_of(job)[0], Wish.PAUSE)
 
-    async def resume(self, job: Job | str) -> Job:
-        """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations."""
-        return await self._control.resume(ids_of(job)[0])
+    async def resume(self, job: Job | str, *, budget_usd: float | None = None) -> Job:
+        """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations.
+
+        Args:
+            job: The job.
+            budget_usd: New budget of its experiment; as before when None.
+        """
+        found = await self.job(ids_of(job)[0])
+        if budget_usd is not None:
+            await blocking(self._store.set_budget, found.experiment, budget_usd)
+        return await self._control.resume(found.id)
 
 
 def ids_of(jobs: Job | str | Iterable[Job | str]) -> list[str]:

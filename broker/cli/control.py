@@ -10,7 +10,7 @@ from broker.cli import context
 from broker.cli.completion import complete_experiment, complete_job, complete_provider
 from broker.cli.jobs import JobArgument  # noqa: TC001 - typer reads it when it runs
 from broker.cli.output import OUT
-from broker.errors import EXIT_INTERRUPTED, EXIT_OK
+from broker.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from broker.jobs.states import State
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ A paused job goes on from its checkpoint. A failed, cancelled or lost one gets a
   broker resume tune-k3f9
 
   broker resume tune-k3f9 --detach
+
+  broker resume synth-k3f9 --budget 20
 """
 _ADOPT_HELP = """Take over a job that a provider has already.
 
@@ -196,24 +198,27 @@ def resume(
     job: Annotated[
         str | None, typer.Argument(help="A job; all unfinished ones when not given.", autocompletion=complete_job)
     ] = None,
+    budget: Annotated[float | None, typer.Option(help="New budget of the job's experiment, USD.", min=0)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="A background broker goes on.")] = False,
 ) -> int:
     """Go on with a job, or with everything that is unfinished."""
+    if budget is not None and job is None:
+        raise UserError("which job's budget?", where="--budget", fix="broker resume JOB --budget 10")
     if not detach:
-        return gently(lambda broker: _resumed(broker, job))
+        return gently(lambda broker: _resumed(broker, job, budget))
 
     async def ask(broker: Broker) -> list[Job]:
-        return [await broker.resume(job)] if job is not None else await _chosen(broker, [], None)
+        return [await broker.resume(job, budget_usd=budget)] if job is not None else await _chosen(broker, [], None)
 
     found = context.run(ask, drive=False)
     _detached(found)
     return EXIT_OK
 
 
-async def _resumed(broker: Broker, job: str | None) -> int:
+async def _resumed(broker: Broker, job: str | None, budget: float | None) -> int:
     if job is None:
         return await _to_the_tables(broker, await _chosen(broker, [], None))
-    record = await broker.resume(job)
+    record = await broker.resume(job, budget_usd=budget)
     if record.state is State.SUCCEEDED:
         OUT.note(f"{record.id} has succeeded already")
     return await _to_the_tables(broker, await _chosen(broker, [record.id], None))
