@@ -37,19 +37,32 @@ def terminal(
     return made
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the adapter and its table are kept for all tests: it is trained once."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tuned(terminal: Terminal) -> dict[str, Any]:
+def tuned(terminal: Terminal, home: Path) -> dict[str, Any]:
     """A model tuned and judged here, its adapter exported to `mine`, and then everything else forgotten."""
+    if not (home / "table.json").exists():
+        _tune(terminal, home)
+    shutil.copytree(home / "mine", terminal.folder / "mine")
+    table: dict[str, Any] = json.loads((home / "table.json").read_text(encoding="utf-8"))
+    return table
+
+
+def _tune(terminal: Terminal, home: Path) -> None:
     options = ["--provider", "local", "--model", "sandbox", "--precision", "bf16", "--epochs", "2", "--lr", "1e-3"]
     files = ["--train", "train.jsonl", "--validation", "val.jsonl", "--max-tokens", "32"]
     done = terminal.process("submit", *options, "--batch-size", "4", "--grad-accum", "1", *files, "--json", timeout=280)
     assert done.code == 0, done.err
     job = next(job["id"] for job in done.data["jobs"] if job["kind"] == "tune")
-    export = terminal.process("export", job, "-o", "mine", timeout=120)
+    export = terminal.process("export", job, "-o", str(home / "mine"), timeout=120)
     assert export.code == 0, export.err
-    table: dict[str, Any] = done.data["tables"][0]
     terminal.forget()
-    return table
+    (home / "table.json").write_text(json.dumps(done.data["tables"][0]), encoding="utf-8")
 
 
 def numbers(table: dict[str, Any], kind: str) -> Any:

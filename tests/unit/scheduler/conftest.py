@@ -73,7 +73,13 @@ def open_broker(tmp_path: Path) -> Opener:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Callable[[], FakeRemote]:
     """Read the fake remote's ledger as it is now."""
-    return lambda: FakeRemote(path=tmp_path / "data" / "fake" / "ledger.jsonl")
+
+    def read() -> FakeRemote:
+        remote = FakeRemote(path=tmp_path / "data" / "fake" / "ledger.jsonl")
+        remote.close()
+        return remote
+
+    return read
 
 
 @pytest.fixture

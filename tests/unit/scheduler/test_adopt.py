@@ -29,6 +29,7 @@ async def test_a_job_of_elsewhere_reaches_the_table(open_broker: Opener, rows: d
     assert again.id == job.id
     assert {found.state for found in jobs} == {State.SUCCEEDED}
     assert [found.kind for found in jobs].count(JobKind.EVALUATE) == 2, "its base is judged too"
+    elsewhere.close()
     assert len(elsewhere.jobs) == 1, "nothing was created"
 
 
