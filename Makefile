@@ -8,12 +8,12 @@
 # TORCH_INDEX  where torch comes from. Empty: PyPI, which on Linux brings the CUDA build (about 3 GB).
 #              TORCH_INDEX=https://download.pytorch.org/whl/cpu brings the CPU build (about 200 MB).
 # EXTRAS       what is installed beside the core
-# PYTEST       further arguments for pytest
+# PYTEST       further arguments for pytest; in their own order the long files come first, which fills both processes
 
 SHELL := bash
 TORCH_INDEX ?=
 EXTRAS ?= local,similarity,ifeval,server,postgres,plots,parquet,hub,dev
-PYTEST ?= -n 2 --dist loadfile
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 TORCH := torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin

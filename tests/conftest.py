@@ -31,6 +31,8 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             ours = name.startswith("BROKER_") and not name.startswith("BROKER_TEST_")
             if ours or name.startswith(FOREIGN):
                 patch.delenv(name)
+        # Hundreds of children import the package; each shall not compile it again.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
         # The device lock lies in the temporary folder: one for each test process, so that they do not wait in a queue.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -167,3 +167,11 @@ class Terminal:
 
     def forget(self) -> None:
         shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def once(self, kept: Path, make: Callable[[], None]) -> None:
+        """Make a store, or take a copy of the one that an earlier test of the module made and left in `kept`."""
+        if kept.exists():
+            shutil.copytree(kept, self.data_dir)
+        else:
+            make()
+            shutil.copytree(self.data_dir, kept)

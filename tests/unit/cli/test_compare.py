@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def judged(terminal: Terminal) -> Terminal:
+def judged(terminal: Terminal, kept: Path) -> Terminal:
     """A terminal with a tuned model and its base, which never answer alike."""
-    metrics = ("--metric", "conversational", "--metric", "flesch", "--metric", "length")
-    assert terminal.submit("--experiment", "tone", *metrics).code == 0
+
+    def make() -> None:
+        metrics = ("--metric", "conversational", "--metric", "flesch", "--metric", "length")
+        assert terminal.submit("--experiment", "tone", *metrics).code == 0
+
+    terminal.once(kept, make)
     return terminal
 
 

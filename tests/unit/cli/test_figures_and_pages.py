@@ -12,16 +12,22 @@ from broker.results import FIGURES
 from tests.fakes.terminal import at_screen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.fakes.terminal import Terminal
 
 
 @pytest.fixture
-def done(terminal: Terminal) -> Terminal:
+def done(terminal: Terminal, kept: Path) -> Terminal:
     """A terminal where models of two sizes of training set were made and judged."""
-    assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
-    terminal.write("few.jsonl", "\n".join(terminal.rows()[:10]) + "\n")
-    few = ("--train", "few.jsonl", "--validation", "validation.jsonl")
-    assert terminal.submit("--experiment", "tone", "--metric", "length", *few).code == 0
+
+    def make() -> None:
+        assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
+        terminal.write("few.jsonl", "\n".join(terminal.rows()[:10]) + "\n")
+        few = ("--train", "few.jsonl", "--validation", "validation.jsonl")
+        assert terminal.submit("--experiment", "tone", "--metric", "length", *few).code == 0
+
+    terminal.once(kept, make)
     return terminal
 
 

@@ -10,6 +10,8 @@ from broker.worker.locks import FileLock
 from tests.fakes.openai_server import running
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.fakes.terminal import Terminal
 
 PAIR = ("fake-base tuned", "fake-base")
@@ -24,9 +26,13 @@ REFUSED = {
 
 
 @pytest.fixture
-def done(terminal: Terminal) -> Terminal:
+def done(terminal: Terminal, kept: Path) -> Terminal:
     """A terminal where one job was made and judged, on six prompts."""
-    assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
+
+    def make() -> None:
+        assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
+
+    terminal.once(kept, make)
     return terminal
 
 

@@ -15,6 +15,8 @@ from broker.voting import Choice
 from tests.fakes.vote_hall import HallProcess
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from broker.voting import Booth
     from tests.fakes.terminal import Terminal
 
@@ -36,9 +38,13 @@ REFUSED = {
 
 
 @pytest.fixture
-def done(terminal: Terminal) -> Terminal:
+def done(terminal: Terminal, kept: Path) -> Terminal:
     """A terminal where one job was made and judged, on six prompts."""
-    assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
+
+    def make() -> None:
+        assert terminal.submit("--experiment", "tone", "--metric", "length").code == 0
+
+    terminal.once(kept, make)
     return terminal
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_job_of_elsewhere_reaches_the_table(open_broker: Opener, rows: dict[str, Path], tmp_path: Path) -> None:
     elsewhere = FakeRemote(path=tmp_path / "data" / "fake" / "ledger.jsonl")
     remote_id = elsewhere.create("made-by-hand", "fake-base")
-    async with open_broker() as broker:
+    async with open_broker(settings={"defaults": {"metrics": ["length"]}}) as broker:
         job = await broker.adopt("fake", remote_id, validation=str(rows["validation"]))
         again = await broker.adopt("fake", remote_id)
         await broker.wait(experiment=job.experiment)
