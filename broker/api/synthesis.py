@@ -274,6 +274,10 @@ def _check_options(request: SynthesisRequest, pipeline: Pipeline) -> list[Proble
         problems.append(
             Problem(where=flag(name), what=f"the pipeline {pipeline.name!r} has no option {name!r}", fix=fix)
         )
+    for name in pipeline.required:
+        if not str(request.options.get(name) or "").strip():
+            what = f"the pipeline {pipeline.name!r} needs it: {known[name].help}"
+            problems.append(Problem(where=flag(name), what=what, fix=f'--set {name}="…"'))
     return problems
 
 

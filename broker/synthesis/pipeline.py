@@ -61,6 +61,7 @@ class Pipeline:
         prompts: Names of its prompt files.
         format: Of the rows that are written.
         needs_source: It cannot do without a source file.
+        required: Names of options that have no sensible default.
         requests: Requests for a row, at least and at most; for the estimate.
         coverage: Counts what the accepted rows cover, for the report.
     """
@@ -73,6 +74,7 @@ class Pipeline:
     prompts: tuple[str, ...] = ()
     format: RowFormat = RowFormat.CHAT
     needs_source: bool = True
+    required: tuple[str, ...] = ()
     requests: tuple[int, int] = (1, 3)
     coverage: Callable[[Sequence[Row]], dict[str, Any]] | None = None
 

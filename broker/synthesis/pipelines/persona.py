@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from broker.errors import UserError
 from broker.providers.contract import Parameter
 from broker.synthesis.flow import each
 from broker.synthesis.pipeline import Options, Pipeline
@@ -67,8 +66,6 @@ async def pairs(records: Sequence[Mapping[str, Any]], bench: Bench) -> AsyncIter
         records: People and situations that a source file brings along.
         bench: Asks for those that are missing.
     """
-    if not str(bench.options["domain"]).strip():
-        raise UserError("what are the conversations about?", where="domain", fix='--set domain="therapy counselling"')
     people = _given(records, "persona", "name") or await _cast(bench, "personas", PERSONAS, "name")
     places = _given(records, "scenario", "title") or await _cast(bench, "scenarios", SCENARIOS, "title")
     met = [(i, j) for i in range(len(people)) for j in range(len(places))]
@@ -194,5 +191,6 @@ pipeline = Pipeline(
     ),
     prompts=("personas", "scenarios", "conversation"),
     needs_source=False,
+    required=("domain",),
     requests=(1, 2),
 )
