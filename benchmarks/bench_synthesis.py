@@ -131,7 +131,9 @@ async def measure(limit: dict[str, Any], options: dict[str, Any], rows: int) -> 
         async with httpx.AsyncClient() as control:
             ledger = (await control.get(f"{url}/_control/ledger")).json()
         answers = RowFile(folder / "answers" / ANSWERS)
-        stored = sum("sent" not in line and "unpaid" not in line for line in await anyio.to_thread.run_sync(answers.read))
+        stored = sum(
+            "sent" not in line and "unpaid" not in line for line in await anyio.to_thread.run_sync(answers.read)
+        )
         manifest = json.loads(await anyio.Path(folder / "made" / "manifest.json").read_text())
         tasks.cancel_scope.cancel()
     return Result(
@@ -145,7 +147,7 @@ async def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    rows = 60 if args.quick else 200
+    rows = 100 if args.quick else 300
     for name, limit in LIMITS.items():
         for told, options in (("told", TOLD), ("not told", {})):
             case = f"{name}, {told}"
@@ -153,7 +155,7 @@ async def main() -> None:
                 continue
             found = await measure(limit, options, rows)
             print(
-                f"{case:25} {found.seconds:6.2f} s = {found.ratio:5.2f} x the limit's time for {found.paid:5} requests, "
+                f"{case:24} {found.seconds:6.2f} s = {found.ratio:4.2f} x the limit's time for {found.paid} requests, "
                 f"{found.accepted:4} rows, {found.paid - found.stored} answers lost, {found.twice} paid twice, "
                 f"{found.rejected} rejected",
                 flush=True,

@@ -23,11 +23,12 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil, inf
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from anyio import BrokenResourceError, Event, create_memory_object_stream, move_on_after
+from anyio import BrokenResourceError, CapacityLimiter, Event, create_memory_object_stream, move_on_after, to_thread
 from anyio.abc import TaskGroup
 
 from broker.errors import BrokerError, MissingExtraError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectSendStream
 
 
+T = TypeVar("T")
 Step = Callable[[AsyncIterator[Row], "Bench"], AsyncIterator[Row]]
 RowFunction = Callable[[Row, "Bench"], Awaitable[Row | None]]
 
@@ -94,6 +96,7 @@ class Bench:
     _under_way: int = 0
     _working: int = 0
     _moved: Event = field(default_factory=Event)
+    _computing: CapacityLimiter = field(default_factory=partial(CapacityLimiter, 1))
 
     # --- for steps ----------------------------------------------------------------------------------------------------
 
@@ -131,6 +134,15 @@ class Bench:
         if len(vectors) != len(texts):
             raise BrokerError(f"the encoder returned {len(vectors)} vectors for {len(texts)} texts")
         return vectors
+
+    async def compute(self, function: Callable[[str], T], text: str) -> T:
+        """Call a function that computes on a text in a thread: one at a time, since more only keep requests waiting.
+
+        Args:
+            function: Pure Python; it holds the interpreter.
+            text: Its argument.
+        """
+        return await to_thread.run_sync(function, text, limiter=self._computing)
 
     def random(self, *parts: object) -> Random:
         """Return a source of chance that depends on the job's seed and these parts alone."""

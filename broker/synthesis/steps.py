@@ -67,14 +67,14 @@ def readable(field: str = "answer", *, prompt: str = "simplify") -> Step:
 
     async def gate(row: Row, bench: Bench) -> Row:
         least, most = float(bench.options["min_flesch"]), int(bench.options["simplifications"])
-        score = await _flesch(row[field])
+        score = await _flesch(row[field], bench)
         row.trail.scores["flesch_first"] = score
         for _ in range(most):
             if score >= least:
                 break
             easier = await bench.ask(row, prompt, schema=ANSWER)
             row = row.having(**{field: easier["answer"]})
-            score = await _flesch(row[field])
+            score = await _flesch(row[field], bench)
         row.trail.scores["flesch"] = score
         if score < least:
             raise RejectedError("flesch", f"{score:.1f} < {least:g} after {most} simplifications")
@@ -83,8 +83,8 @@ def readable(field: str = "answer", *, prompt: str = "simplify") -> Step:
     return each(gate)
 
 
-async def _flesch(text: str) -> float:
-    score = await to_thread.run_sync(flesch, text)
+async def _flesch(text: str, bench: Bench) -> float:
+    score = await bench.compute(flesch, text)
     if score is None:
         raise RejectedError("empty", "the answer has no word")
     return score
@@ -102,6 +102,7 @@ def deduplicated(field: str = "question") -> Step:
     async def step(rows: AsyncIterator[Row], bench: Bench) -> AsyncIterator[Row]:
         most = float(bench.options["max_cosine"])
         dedupe = Dedupe(threshold=most)
+        bench.tasks.start_soon(bench.embed, [field])  # the encoder loads while the first answers are made
         async for block in blocks(rows, bench, _BLOCK):
             vectors = await bench.embed([row[field] for row in block])
             verdicts = await to_thread.run_sync(dedupe.admit, vectors, [row.id for row in block])

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
-
 from broker.evaluation.flesch import flesch
 from broker.jobs.spec import RowFormat
 from broker.providers.contract import Parameter
@@ -46,7 +44,7 @@ async def answer_twice(row: Row, bench: Bench) -> Row:
 @each
 async def tell_apart(row: Row, bench: Bench) -> Row:
     """Reject a pair whose human-like answer is not easier to read by `min_gap` points of Flesch."""
-    human, formal = [await to_thread.run_sync(flesch, str(row[name])) for name in ("human_like", "formal")]
+    human, formal = [await bench.compute(flesch, str(row[name])) for name in ("human_like", "formal")]
     if human is None or formal is None:
         raise RejectedError("empty", "an answer has no word")
     row.trail.scores.update(flesch_preferred=human, flesch_non_preferred=formal)
