@@ -5,6 +5,7 @@ python examples/06_make_rows.py
 A real one: provider="gemini", model="gemini-3.5-flash-lite", and GEMINI_API_KEY set.
 """
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,10 +44,13 @@ async def main() -> None:
                 output=folder,
             )
             (done,) = await broker.wait(job)
-            print(done.state, dict(done.result or {}))
+            made = dict(done.result or {})
+            print(f"{done.state}: {made['accepted']} of {made['requested']} rows from {made['requests']} answers")
+            print(f"rejected: {made['reasons']}")
             for name in ("train.jsonl", "validation.jsonl"):
                 lines = (Path(folder) / name).read_text(encoding="utf-8").splitlines()
-                print(f"{name}: {len(lines)} rows, such as {lines[0][:160]}")
+                print(f"{len(lines)} rows in {name}")
+            print(*(message["content"] for message in json.loads(lines[0])["messages"]), sep="\n")
 
 
 if __name__ == "__main__":

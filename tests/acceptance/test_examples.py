@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broker.api import load_recipe
+from broker.jobs.datasets import read_ratio
+from broker.sandbox import source_sections
 from broker.settings import load_settings
+from broker.synthesis import open_pipeline
 from tests.fakes.terminal import Terminal
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-QUICK = ["03_follow_events.py", "04_own_metric.py", "05_plan_before_paying.py"]
-SANDBOX = ["01_first_model.py", "sandbox.toml"]
-ELSEWHERE = {"02_openai_sdk_unchanged.py", "tone_of_voice.toml"}  # test_server_local.py; below
+QUICK = ["03_follow_events.py", "04_own_metric.py", "05_plan_before_paying.py", "06_make_rows.py"]
+SANDBOX = ["01_first_model.py", "sandbox.toml", "synthesis.toml"]
+ELSEWHERE = {"02_openai_sdk_unchanged.py", "tone_of_voice.toml", "therapy.toml"}  # test_server_local.py; below
 
 
 @pytest.fixture
@@ -37,6 +43,10 @@ def run(terminal: Terminal, name: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_every_example_is_run_somewhere() -> None:
@@ -63,6 +73,20 @@ def test_a_plan_and_a_budget(terminal: Terminal) -> None:
     assert "$2.00" in out.rpartition("Results of planned")[2]
 
 
+def test_rows_of_a_pipeline_of_one_s_own(terminal: Terminal) -> None:
+    out = run(terminal, "06_make_rows.py")
+    assert "succeeded: 40 of 40 rows" in out
+    assert "rejected: {'long': 1}" in out
+    assert "36 rows in train.jsonl" in out
+    assert "4 rows in validation.jsonl" in out
+
+
+def test_the_source_texts_are_the_sandbox_s_own() -> None:
+    path = EXAMPLES / "data" / "sections.jsonl"
+    assert read_rows(path) == source_sections(150)
+    assert path.stat().st_size < 200_000
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_first_model(terminal: Terminal, sandbox_dir: Path) -> None:
@@ -83,6 +107,36 @@ def test_the_small_recipe(terminal: Terminal, sandbox_dir: Path, encoder_dir: Pa
     assert all(word in out for word in ("bf16", "int8", "sandbox-encoder", "a toy model"))
     rows = terminal.here("results", "sandbox", "--json").data["rows"]
     assert [row["n"] for row in rows] == [40] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_rows_are_made_and_a_model_is_tuned_on_them(terminal: Terminal, sandbox_dir: Path, encoder_dir: Path) -> None:
+    assert sandbox_dir.parent == encoder_dir.parent
+    terminal.env["BROKER_CACHE_DIR"] = str(sandbox_dir.parents[1])
+    copy = terminal.folder / "examples"
+    shutil.copytree(EXAMPLES, copy)  # the rows are written beside the recipe
+    out = run(terminal, str(copy / "synthesis.toml"))
+    assert "Results of synthesis" in out
+    made = {name: read_rows(copy / "made" / name) for name in ("train.jsonl", "validation.jsonl", "rows.jsonl")}
+    assert [len(rows) for rows in made.values()] == [80, 20, 100]
+    rows = terminal.here("results", "synthesis", "--json").data["rows"]
+    assert [row["n"] for row in rows] == [20, 20]
+    assert all(set(row["metrics"]) == {"conversational", "flesch", "similarity"} for row in rows)
+
+
+def test_the_counselling_recipe_has_a_job_for_each_ratio() -> None:
+    recipe = load_recipe(EXAMPLES / "therapy.toml")
+    request = recipe.request()
+    assert [mix.ratio for mix in request.mixes] == ["300:0", "300:100", "300:200", "300:400", "0:400"]
+    assert [tuning.train for tuning in request.tunings] == [f"mix:{mix.name}" for mix in request.mixes]
+    assert request.metrics == ("judge:empathy", "judge:relevance")
+    (sessions,) = recipe.syntheses()
+    assert {mix.synthetic for mix in request.mixes} == {f"{sessions.output}/train.jsonl"}
+    made = open_pipeline(sessions.pipeline)
+    assert sessions.options["domain"] == "therapy counselling"
+    assert set(sessions.options) <= {parameter.name for parameter in made.parameters}
+    assert sessions.rows >= max(read_ratio(mix.ratio)[1] for mix in request.mixes)
 
 
 def test_the_paper_s_recipe_says_what_the_paper_says() -> None:
