@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from broker.jobs.spec import Decoding
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class CompletionRequest:
         decoding: How the answer is drawn.
         schema: JSON schema that the answer must fit, if any.
         stop: Texts at which the answer ends.
+        leaving: Awaited each time right before it goes out, by completers whose `tells_leaving` is true.
     """
 
     id: str
@@ -29,6 +30,7 @@ class CompletionRequest:
     decoding: Decoding = field(default_factory=Decoding)
     schema: Mapping[str, Any] | None = None
     stop: tuple[str, ...] = ()
+    leaving: Callable[[], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

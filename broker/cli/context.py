@@ -114,10 +114,13 @@ def run(
 
     async def main() -> T:
         found: list[T] = []
+        working = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_listen, tasks.cancel_scope, drive)
+            tasks.start_soon(_listen, working, drive)
             async with Broker(loaded, drive=drive, report=report or _silent) as broker:
-                found.append(await work(broker))
+                # Ctrl-C ends this alone: the broker then puts down what it drives while its providers still answer.
+                with working:
+                    found.append(await work(broker))
             tasks.cancel_scope.cancel()
         if not found:
             raise StoppedError

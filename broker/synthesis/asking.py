@@ -11,6 +11,7 @@ import hashlib
 import json
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
@@ -70,6 +71,7 @@ class _Waiting:
     request: CompletionRequest
     done: Event = field(default_factory=Event)
     answer: Answer | None = None
+    sent: bool = False
 
 
 class Asker:
@@ -111,7 +113,7 @@ class Asker:
         self._promises = 0
         self._promised_usd = 0.0
         self._closed = False
-        self._guards: set[CancelScope] = set()
+        self._out: dict[CancelScope, Sequence[_Waiting]] = {}
 
     async def ask(self, row: Row, prompt: Prompt, schema: Mapping[str, Any] | None, values: Mapping[str, Any]) -> Any:
         """Ask for a row until there is an answer that can be used.
@@ -167,6 +169,7 @@ class Asker:
         self._promised_usd += most_usd
         try:
             mine = _Waiting(key=key, request=replace(request, id=key))
+            mine.request = replace(mine.request, leaving=partial(self._note_sent, mine))
             if self.waves:
                 self.waiting.append(mine)
                 self.poke()
@@ -192,11 +195,12 @@ class Asker:
         if self._closed:
             await sleep_forever()
         with CancelScope(shield=True) as guard:
-            self._guards.add(guard)
+            self._out[guard] = wave
             left = {one.key: one for one in wave}
             self.tally.in_flight += len(left)
             try:
-                await self._book.note_sent(left)
+                if not getattr(self._completer, "tells_leaving", False):
+                    await self._note_sent(*wave)
                 # Answers that come together are stored together: one sync for all of them.
                 async with (
                     create_task_group() as storing,
@@ -206,7 +210,7 @@ class Asker:
                         if answer.id in left:
                             storing.start_soon(self._take, left.pop(answer.id), answer)
             finally:
-                self._guards.discard(guard)
+                del self._out[guard]
                 self.tally.in_flight -= len(left)
                 for one in left.values():
                     one.done.set()
@@ -214,9 +218,18 @@ class Asker:
         if guard.cancelled_caught:
             await sleep_forever()  # the time is over, and whoever told us to stop ends this task
 
+    async def _note_sent(self, *wave: _Waiting) -> None:
+        """Write down what goes out now; what the account sends again by itself is the same request."""
+        fresh = [one for one in wave if not one.sent]
+        for one in fresh:
+            one.sent = True
+        if fresh:
+            await self._book.note_sent(one.key for one in fresh)
+
     async def _take(self, one: _Waiting, answer: Answer) -> None:
         if answer.failure is not None and answer.finish_reason == "error":
-            await self._book.note_unpaid(one.key)
+            if one.sent:
+                await self._book.note_unpaid(one.key)
         else:
             await self._book.keep(one.key, answer)
             self.tally.requests += 1
@@ -266,15 +279,21 @@ class Asker:
 
     async def drain(self) -> None:
         """Send nothing more; wait until everything that is out has come home."""
-        self._closed = True
+        self._close(inf)
         while self.tally.in_flight:
             await self.moved.wait()
 
     def hurry(self) -> None:
         """Send nothing more; give what is out `DRAIN_S` to come home."""
+        self._close(current_time() + DRAIN_S)
+
+    def _close(self, deadline: float) -> None:
+        """Call back what still waits for its turn at the account; the rest has until then to come home."""
         self._closed = True
-        for guard in self._guards:
-            guard.deadline = min(guard.deadline, current_time() + DRAIN_S)
+        for guard, wave in list(self._out.items()):
+            guard.deadline = min(guard.deadline, deadline)
+            if not any(one.sent for one in wave):
+                guard.cancel()
 
     def _key(self, request: CompletionRequest) -> str:
         parts = [self._model, request.messages, dump(request.decoding), request.schema, request.id]

@@ -42,7 +42,8 @@ def read_answer(answer: Answer, schema: Mapping[str, Any] | None) -> Finding:
         schema: What it must fit, if anything.
     """
     if answer.failure is not None:
-        reason = answer.finish_reason if answer.finish_reason not in ("stop", "length") else "error"
+        ended = "empty" if answer.failure.startswith("empty") else "error"
+        reason = ended if answer.finish_reason == "stop" else answer.finish_reason
         return Finding(reason=reason, detail=answer.failure, again=reason not in _HOPELESS)
     if answer.finish_reason in _HOPELESS:
         return Finding(reason=answer.finish_reason, detail="the provider ended the answer")

@@ -42,6 +42,11 @@ class LiveCompleter:
     readings: Readings
     tasks: TaskGroup
 
+    @property
+    def tells_leaving(self) -> bool:
+        """Say that it awaits `leaving` of every request."""
+        return True
+
     def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         """Yield an answer for each request, in the order in which they come.
 
@@ -75,6 +80,8 @@ class LiveCompleter:
         client = await self.connection.client()
 
         async def send() -> Reply[Answer]:
+            if request.leaving is not None:
+                await request.leaving()
             begun = anyio.current_time()
             with anyio.fail_after(self.connection.answer_s):
                 response = await client.models.generate_content(
@@ -104,6 +111,11 @@ class ScreenedCompleter:
 
     questions: Questions
     inner: Completer
+
+    @property
+    def tells_leaving(self) -> bool:
+        """Say whether the inner one awaits `leaving` of every request."""
+        return bool(getattr(self.inner, "tells_leaving", False))
 
     async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         """Yield an answer for each request.

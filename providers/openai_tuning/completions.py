@@ -42,6 +42,11 @@ class LiveCompleter:
     tasks: TaskGroup
     timeout_s: float = 120.0
 
+    @property
+    def tells_leaving(self) -> bool:
+        """Say that it awaits `leaving` of every request."""
+        return True
+
     def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         """Yield an answer for each request, in the order in which they come.
 
@@ -71,6 +76,8 @@ class LiveCompleter:
         client, body = self.connection.answering, self.questions.body(request)
 
         async def send() -> Reply[Answer]:
+            if request.leaving is not None:
+                await request.leaving()
             begun = anyio.current_time()
             with anyio.fail_after(self.timeout_s):
                 # The SDK's `create` spends a third of a request's time on walking the body by its types.
