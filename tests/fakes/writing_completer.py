@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import anyio
 
@@ -85,14 +86,9 @@ class SpellingEncoder:
 def spelled(text: str, size: int = 256) -> list[float]:
     """Return a vector of length 1."""
     padded = f" {text.casefold()} "
-    counts = Counter(hash_of(padded[start : start + 3]) % size for start in range(len(padded) - 2))
+    counts = Counter(crc32(padded[start : start + 3].encode()) % size for start in range(len(padded) - 2))
     norm = sum(count * count for count in counts.values()) ** 0.5
     return [counts[place] / norm for place in range(size)]
-
-
-def hash_of(text: str) -> int:
-    """Return a number that is the same in every process."""
-    return int.from_bytes(text.encode()[:6].ljust(6, b"\0"), "big") * 2654435761 >> 7
 
 
 def said(value: Any, **more: Any) -> Answer:

@@ -1,0 +1,51 @@
+"""One synthesis with real sections, the sandbox's writer and an encoder that spells."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker.sandbox.sections import source_sections
+from broker.synthesis.pipeline import Pipeline, open_pipeline
+from broker.synthesis.prompting import shipped
+from broker.synthesis.run import Means, Order, Outcome, synthesize
+from tests.fakes.writing_completer import SpellingEncoder, WritingCompleter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Synthesize = Callable[..., Awaitable[Outcome]]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Synthesize:
+    """Return a function that has rows made; `folder` names the job, so that one of the same name goes on."""
+
+    async def run(
+        completer: WritingCompleter,
+        *,
+        pipeline: str | Pipeline = "qa",
+        rows: int = 12,
+        sections: int = 60,
+        folder: str = "job",
+        options: dict[str, Any] | None = None,
+        **means: Any,
+    ) -> Outcome:
+        found = open_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
+        order = Order(
+            pipeline=found,
+            records=source_sections(sections),
+            rows=rows,
+            options=found.with_defaults(options or {}),
+            prompts=shipped(found.prompts),
+            model="fake:writer",
+            seed=5,
+        )
+        where = {"folder": tmp_path / folder, "output": tmp_path / folder / "made"}
+        return await synthesize(
+            order, Means(completer=completer, workers=SpellingEncoder(), encoder="spelling", **where, **means)
+        )
+
+    return run
