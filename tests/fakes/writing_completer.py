@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -58,7 +58,7 @@ class WritingCompleter:
     def _answer(self, request: CompletionRequest) -> Answer:
         other = self.otherwise(request)
         if other is not None:
-            return Answer(**{**_fields(other), "id": request.id})
+            return replace(other, id=request.id)
         prompt = str(request.messages[-1]["content"])
         text = write(prompt, seed=request.decoding.seed, schema=request.schema)
         return Answer(id=request.id, text=text, input_tokens=100, output_tokens=20, cost_usd=self.cost_usd)
@@ -69,10 +69,6 @@ class WritingCompleter:
     def times(self) -> Counter[str]:
         """Return how often each request was made."""
         return Counter(request.id for request in self.asked)
-
-
-def _fields(answer: Answer) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in Answer.__dataclass_fields__}
 
 
 class SpellingEncoder:

@@ -19,7 +19,7 @@ from broker.synthesis.rows import RejectedError, Row
 from tests.fakes.writing_completer import WritingCompleter, said
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from broker.providers.contract import Answer, CompletionRequest
@@ -125,11 +125,20 @@ async def test_the_money_is_never_passed_whatever_a_request_may_cost(tmp_path: P
     def price(request: CompletionRequest) -> float:
         return by_text[str(request.messages[-1]["content"])]
 
+    rejected: list[str] = []
+
+    async def ask_for(asker: Asker, name: str) -> None:
+        try:
+            await asker.ask(Row(id=name), PROMPT, QUESTION, {"what": name})
+        except RejectedError as error:
+            rejected.append(error.reason)
+
     completer = WritingCompleter(lambda request: said(GOOD, cost_usd=price(request)), latency_s=0.001)
+    asked = 0
     async with asking(completer, tmp_path, price=price, limit_usd=2.0) as asker, anyio.create_task_group() as tasks:
         for name, usd in prices.items():
             by_text[f"A riddle about {name}, and {{this}}."] = usd
-            tasks.start_soon(asker.ask, Row(id=name), PROMPT, QUESTION, {"what": name})
+            tasks.start_soon(ask_for, asker, name)
         with anyio.fail_after(20):
             await asker.broke.wait()
         assert 2.0 - max(prices.values()) < asker.tally.cost_usd <= 2.0 + 1e-9
@@ -137,6 +146,7 @@ async def test_the_money_is_never_passed_whatever_a_request_may_cost(tmp_path: P
         await asker.drain()
         tasks.cancel_scope.cancel()
     assert len(completer.asked) == asked < len(prices)
+    assert rejected == ["budget"] * (len(prices) - asked)
     book = AnswerBook(tmp_path)
     assert (book.doubtful, len(book.answers)) == (0, asked)
 
@@ -166,7 +176,7 @@ class Queue(WritingCompleter):
         self.left = anyio.Event()
         self.home = anyio.Event()
 
-    async def complete(self, requests: Any) -> Any:
+    async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         async with self.turn:
             for request in requests:
                 assert request.leaving is not None

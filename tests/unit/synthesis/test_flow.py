@@ -14,9 +14,10 @@ from broker.synthesis.answerbook import AnswerBook
 from tests.fakes.writing_completer import WritingCompleter, said
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from broker.providers.contract import Answer, CompletionRequest
     from broker.synthesis import Bench
     from tests.unit.synthesis.conftest import Synthesize
 
@@ -187,7 +188,7 @@ async def test_where_the_money_ends_it_stops_cleanly_and_more_goes_on(made: Synt
 
 async def test_a_refused_account_ends_it_and_what_came_is_kept(made: Synthesize, tmp_path: Path) -> None:
     class Refusing(WritingCompleter):
-        async def complete(self, requests: Any) -> Any:
+        async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
             if len(self.asked) >= 6:
                 raise PermissionError("the key is no good")
             async for answer in super().complete(requests):
