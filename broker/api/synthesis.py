@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -115,6 +115,7 @@ class SynthesisPlanner:
         from broker.synthesis.pipeline import open_pipeline
 
         pipeline = open_pipeline(request.pipeline)
+        request = replace(request, options=_listed(request.options, pipeline))
         account = self._asking(request)
         provider = self._accounts.get(account)
         records = await blocking(read_sources, request.source) if request.source else []
@@ -244,6 +245,17 @@ def _source_row(value: Any) -> dict[str, Any] | str:
     if any(row.get(name) for name in _CAST_KEYS):
         return {**row, "text": ""}
     return f"no text: it has {', '.join(sorted(row)[:6]) or 'nothing'}, and none of {', '.join(TEXT_KEYS)}"
+
+
+def _listed(options: Mapping[str, ParameterValue], pipeline: Pipeline) -> dict[str, ParameterValue]:
+    """Return the options with lists as tuples of words, however they were given: `100,1000`, `[100, 1000]`, `100`."""
+    lists = {parameter.name for parameter in pipeline.parameters if "list" in parameter.types}
+    return {name: _words(value) if name in lists else value for name, value in options.items()}
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    return tuple(str(part).strip() for part in cast("Sequence[object]", parts) if str(part).strip())
 
 
 def _check(request: SynthesisRequest, pipeline: Pipeline, records: Sequence[Mapping[str, Any]]) -> list[Problem]:

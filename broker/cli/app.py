@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -86,6 +87,9 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     STATE.config, STATE.overrides, STATE.color, OUT.color = None, {}, None, Color.AUTO
+    # For `module:attribute` of one's own: the last place to look, so that no name of ours is ever taken.
+    with suppress(OSError):  # the folder may be gone
+        sys.path.append(str(Path.cwd()))
     code = _run(_without_json(arguments) or ["--help"])
     try:
         sys.stdout.flush()

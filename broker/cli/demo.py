@@ -1,4 +1,4 @@
-"""The demo: offline, from rows to tuned models and the table, each stage timed."""
+"""The demo: offline, from texts to rows to tuned models and the table, each stage timed."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def made_request(account: str, given: dict[str, Any]) -> SynthesisRequest:
         options={**options, **drawn},
         prompts=given["prompts"],
         encoder=given["encoder"],
-        seed=given["seed"],
+        seed=given["seed"] or 0,
         experiment=given["experiment"],
         budget_usd=given["budget"],
         batch=given["batch"],

@@ -94,7 +94,7 @@ def submit(
     target_modules: TargetModulesOption = None,
     adapter_dtype: Annotated[str | None, typer.Option(help="fp32 or bf16 (local).")] = None,
     beta: Annotated[str | None, typer.Option(help="Strength of the preference (DPO).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 713,
+    seed: Annotated[int | None, typer.Option(help="Of the training (713), or of the rows made (0).")] = None,
     suffix: Annotated[str | None, typer.Option(help="Your words in the tuned model's name.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, sent along; several times.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other NAME=VALUE of the provider.")] = None,
@@ -127,7 +127,7 @@ _FLAGS = (
     *("rank", "alpha", "dropout", "target_modules", "adapter_dtype", "beta"),
 )
 _AS_GIVEN = (
-    *("train", "validation", "model", "seed", "suffix", "experiment", "label", "priority", "encoder", "split"),
+    *("train", "validation", "model", "suffix", "experiment", "label", "priority", "encoder", "split"),
     *("evaluate", "batch", "allow_overlap", "again"),
 )
 
@@ -160,6 +160,7 @@ def _tuning(account: str | None, given: dict[str, Any], broker: Broker) -> Exper
         metrics=tuple(given["metric"]) if given["metric"] else None,
         decoding=Decoding(max_tokens=given["max_tokens"] or 256, temperature=given["temperature"] or 0.0),
         judge=named_judge(given["judge"], given["judge_samples"]),
+        seed=713 if given["seed"] is None else given["seed"],
         budget_usd=given["budget"],
         **{name: given[name] for name in _AS_GIVEN},
     )
