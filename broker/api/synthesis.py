@@ -254,8 +254,9 @@ def _listed(options: Mapping[str, ParameterValue], pipeline: Pipeline) -> dict[s
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-    return tuple(str(part).strip() for part in cast("Sequence[object]", parts) if str(part).strip())
+    given = value.split(",") if isinstance(value, str) else value
+    parts = cast("Sequence[object]", given) if isinstance(given, list | tuple) else [given]
+    return tuple(str(part).strip() for part in parts if str(part).strip())
 
 
 def _check(request: SynthesisRequest, pipeline: Pipeline, records: Sequence[Mapping[str, Any]]) -> list[Problem]:

@@ -87,7 +87,8 @@ def _misfit(value: Any, schema: Mapping[str, Any]) -> str:
     """Return where a value departs from the schema; an empty text says nothing, so it does not fit either."""
     from jsonschema import Draft202012Validator
 
-    fault = next(iter(Draft202012Validator(dict(schema)).iter_errors(value)), None)
+    validator: Any = Draft202012Validator(dict(schema))
+    fault = next(iter(validator.iter_errors(value)), None)
     if fault is not None:
         place = "/".join(str(part) for part in fault.absolute_path) or "the answer"
         return f"{place}: {_shortened(fault.message)}"

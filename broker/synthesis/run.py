@@ -209,7 +209,7 @@ class _Session:
             await bench.over.wait()
             await self._asker.drain()
             tasks.cancel_scope.cancel()
-        return bench
+        return self._bench
 
     async def _flow(self, bench: Bench) -> None:
         order = self._order

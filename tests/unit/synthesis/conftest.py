@@ -43,9 +43,10 @@ def made(tmp_path: Path) -> Synthesize:
             model="fake:writer",
             seed=5,
         )
-        where = {"folder": tmp_path / folder, "output": tmp_path / folder / "made"}
-        return await synthesize(
-            order, Means(completer=completer, workers=SpellingEncoder(), encoder="spelling", **where, **means)
+        place, encoder = tmp_path / folder, SpellingEncoder()
+        given = Means(
+            completer=completer, workers=encoder, encoder="spelling", folder=place, output=place / "made", **means
         )
+        return await synthesize(order, given)
 
     return run
