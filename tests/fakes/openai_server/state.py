@@ -251,12 +251,12 @@ class State:
 def chat_body(asked: dict[str, Any]) -> dict[str, Any]:
     """Return a chat completion that echoes the prompt, so that a lost or mixed-up answer shows.
 
-    A judge's task is done by the sandbox's writer.
+    A task of a judge or of a synthesis is done by the sandbox's writer.
     """
     prompt = str(asked["messages"][-1]["content"])
     schema = asked.get("response_format", {}).get("json_schema", {}).get("schema")
-    judged = prompt.startswith(("Task: judge\n", "Task: pairwise\n"))
-    text = write(prompt, seed=int(asked.get("seed") or 0), schema=schema) if judged else f"answer to {prompt}"
+    tasked = prompt.startswith("Task: ")
+    text = write(prompt, seed=int(asked.get("seed") or 0), schema=schema) if tasked else f"answer to {prompt}"
     usage = {"prompt_tokens": len(prompt) // 4 + 1, "completion_tokens": len(text) // 4 + 1}
     return {
         "id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": asked["model"],
