@@ -46,9 +46,9 @@ def named_judge(text: str | None, samples: int | None = None) -> JudgeRequest | 
     """
     if not text:
         return None if samples is None else JudgeRequest(samples=samples)
-    if text.startswith(("http://", "https://")):  # as models are named that the broker did not make: URL#MODEL
+    if text.startswith(("http://", "https://")):  # as `broker eval` names a server: no key goes there
         address, _, model = text.partition("#")
-        return JudgeRequest(provider=f"openai@{address.rstrip('/')}", model=model or None, samples=samples)
+        return JudgeRequest(provider=address.rstrip("/"), model=model or None, samples=samples)
     found = _NAMED.fullmatch(text)
     if found is None:
         return JudgeRequest(provider=text, samples=samples)

@@ -234,7 +234,7 @@ async def test_the_same_evaluation_is_not_made_twice(open_judged: Opener, rows: 
         ("openai:ft:gpt-4o-mini:org::abc", "openai", "ft:gpt-4o-mini:org::abc"),
         ("openai@http://127.0.0.1:8100/v1:sandbox", "openai@http://127.0.0.1:8100/v1", "sandbox"),
         ("openai@http://127.0.0.1:8100/v1", "openai@http://127.0.0.1:8100/v1", None),
-        ("http://127.0.0.1:8100/v1#sandbox", "openai@http://127.0.0.1:8100/v1", "sandbox"),
+        ("http://127.0.0.1:8100/v1#sandbox", "http://127.0.0.1:8100/v1", "sandbox"),
         ("openai+batch:gpt-4.1-mini", "openai+batch", "gpt-4.1-mini"),
     ],
 )
