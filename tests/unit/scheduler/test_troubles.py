@@ -319,7 +319,7 @@ async def test_an_evaluation_goes_on_after_a_failure_that_passes(
             yield answer
 
     real = FakeCompleter.complete
-    monkeypatch.setattr("broker.scheduler.evaluating._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("broker.scheduler.patience._FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(FakeCompleter, "complete", dies)
     async with open_broker() as broker:
         job = await ask(broker, rows)
