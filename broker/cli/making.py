@@ -9,6 +9,7 @@ from broker.cli.carrying import carry_out
 from broker.cli.hyperparameters import parse_settings
 from broker.cli.output import OUT
 from broker.errors import EXIT_OK, UserError
+from broker.jobs.spec import RowFormat
 
 if TYPE_CHECKING:
     from broker.api import Broker, Recipe
@@ -118,5 +119,7 @@ def show_made(job: Job) -> None:
     OUT.table(table)
     if result["accepted"]:
         OUT.note(f"look at them:  broker data report {output}", style="dim")
-        tune = f"broker submit --provider local --train {output}/train.jsonl --validation {output}/validation.jsonl"
+        method = " --method dpo" if result.get("row_format") == RowFormat.PREFERENCE else ""
+        files = f"--train {output}/train.jsonl --validation {output}/validation.jsonl"
+        tune = f"broker submit --provider local{method} {files}"
         OUT.note(f"tune on them:  {tune}", style="dim")

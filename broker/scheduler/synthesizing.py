@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Code of a failure that more money mends.
 BUDGET = "budget"
 # What the job's record tells of the manifest.
-_TOLD = ("accepted", "requested", "requests", "possibly_paid_twice", "seconds", "cost_usd")
+_TOLD = ("accepted", "requested", "requests", "possibly_paid_twice", "seconds", "cost_usd", "row_format")
 
 
 def synthesis_folder(data_dir: Path, job_id: str) -> Path:

@@ -83,6 +83,7 @@ def write_files(folder: Path, made: Made) -> dict[str, Any]:
     manifest = {
         "format": FORMAT,
         "pipeline": made.pipeline.name,
+        "row_format": str(made.pipeline.format),
         "model": made.model,
         "accepted": len(made.accepted),
         "rejected": _reasons(made.rejected),
