@@ -79,17 +79,19 @@ def test_killed_it_goes_on_with_what_it_has(
     killed = maker.stopped(lambda: len(fake.state.paid) >= answers, signal.SIGKILL, *maker.submit(source, ROWS))
     assert killed.code == -signal.SIGKILL
     assert not maker.made.exists()
-    kept, before = len(maker.stored()), len(fake.state.paid)
+    kept = maker.stored()
     # An answer that was made and not stored was in the air, or just on its way to the disk.
-    assert before - IN_FLIGHT <= kept <= before
+    assert len(fake.state.paid) - IN_FLIGHT <= len(kept) <= len(fake.state.paid)
 
     ended = maker.run(command)
     assert ended.code == 0, ended.err
     assert {name: maker.rows(name) for name in FILES} == undisturbed
-    repeated = sum(times - 1 for times in keys_asked(fake).values())
-    assert repeated <= before - kept
-    assert repeated <= maker.manifest["possibly_paid_twice"] <= IN_FLIGHT
-    assert maker.manifest["answers_reused"] >= kept
+    # The server may still be making an answer for the process that is dead: what counts is what was stored.
+    repeated = {key for key, times in keys_asked(fake).items() if times > 1}
+    assert not repeated & kept
+    assert max(keys_asked(fake).values()) <= 2
+    assert len(repeated) <= maker.manifest["possibly_paid_twice"] <= IN_FLIGHT
+    assert maker.manifest["answers_reused"] >= len(kept)
     assert maker.manifest["requests"] == len(maker.stored()) == len(keys_asked(fake))
 
 
