@@ -115,10 +115,21 @@ def usual(table: ResultsTable) -> list[Field]:
     if chosen:
         return [known[name] for name in chosen if name != "label"]
     rows = (*table.rows, *table.hidden)
-    prompt = ["prompt"] if len({row.policy for row in rows}) > 1 else []
     metrics = [column.name for column in table.columns]
-    names = ["method", "provider", "precision", *prompt, "rows", "n", *metrics, "training", "evaluation", "cost"]
-    return [known[name] for name in names if name != table.arrangement.group]
+    names = ["method", "provider", "precision", "prompt", "rows", "n", *metrics, "training", "evaluation", "cost"]
+    left_out = {*idle(rows), table.arrangement.group}
+    return [known[name] for name in names if name not in left_out]
+
+
+def idle(rows: Sequence[ResultRow]) -> set[str]:
+    """Return the columns that would tell nothing of these rows."""
+    telling = {
+        "prompt": len({row.policy for row in rows}) > 1,
+        "precision": any(row.precision for row in rows),
+        "rows": any(row.rows_trained is not None for row in rows),
+        "training": any(row.train_s is not None for row in rows),
+    }
+    return {name for name, tells in telling.items() if not tells}
 
 
 def _number(name: str, value: Callable[[ResultRow], float | None], text: Callable[[Any], str]) -> Field:

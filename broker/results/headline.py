@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def headline(table: ResultsTable) -> list[Fact]:
     """
     column, rows = main_metric(table), (*table.rows, *table.hidden)
     facts: list[Fact] = []
-    best = next((row for row in rows if column and (cell := row.cells.get(column.name)) and cell.best), None)
+    best = _first(table, column, rows) if column is not None else None
     if column is not None and best is not None:
         facts.append(_best(column, best, rows))
         facts += _gain(table, column, best)
@@ -50,10 +51,18 @@ def headline(table: ResultsTable) -> list[Fact]:
     return facts
 
 
+def _first(table: ResultsTable, column: Column, rows: tuple[ResultRow, ...]) -> ResultRow | None:
+    """Return the best model; of several with the same number, the one that all others were compared with."""
+    held = Counter(one.right for one in table.comparisons if one.metric == column.name)
+    starred = [row for row in rows if (cell := row.cells.get(column.name)) is not None and cell.best]
+    return max(starred, key=lambda row: (held[row.key], row.key), default=None)
+
+
 def _best(column: Column, best: ResultRow, rows: tuple[ResultRow, ...]) -> Fact:
     cell = best.cells[column.name]
     unit = f" {column.unit}" if column.unit else ""
-    ties = [row for row in rows if (other := row.cells.get(column.name)) is not None and other.tied]
+    others = [row.cells[column.name] for row in rows if row is not best and column.name in row.cells]
+    ties = [other for other in others if other.tied or other.best]
     told = f"{wording.number(column, cell.value)}{unit} {wording.interval(column, cell)}"
     tied = f"; {len(ties)} other {'ties' if len(ties) == 1 else 'models tie'} with it" if ties else ""
     return Fact(name=f"best by {wording.head(column)[0]}", value=best.label, more=told + tied)

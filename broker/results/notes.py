@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Any
 from broker.evaluation.metrics import Direction, Kind
 from broker.evaluation.statistics import ALPHA
 from broker.results import wording
+from broker.results.gathered import gathered
 from broker.results.ranking import REFERENCE_N
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from broker.evaluation.record import EvaluationResult
     from broker.jobs.records import Experiment
     from broker.results.values import Cell, Column, Detectable, ResultRow
 
-# A sentence about more models than these gives their number.
-_MOST_NAMED = 3
 # Of so many equal models one is called worse than the best in 8 % of tables, of ten in 10 % (simulated, Holm over the
 # comparisons with the best); of three in 5 %.
 _FLATTERED = 5
 # With normal values the 95 % interval of a mean holds it in 84 % of cases with five rows, 89 with ten, 92 with twenty.
 _FEW = 20
+# Numbers of prompts within a tenth of each other share a sentence about what they could have shown.
+_NEAR = 0.9
 
 
 def conditions(experiment: Experiment, results: Mapping[str, EvaluationResult]) -> dict[str, Any]:
@@ -66,15 +67,17 @@ def notes(
     means = [cell for column in columns if column.kind is Kind.MEAN for cell in _with_ends(rows, column)]
     if any(cell.scored < _FEW for cell in means):
         lines.append(f"Intervals of means are too narrow with fewer than {_FEW} prompts.")
-    unscored = [(row, name, cell.unscored) for row in rows for name, cell in row.cells.items() if cell.unscored]
-    lines += [f"{row.label}: {few} of {row.n} rows have no {by_name[name].label}" for row, name, few in unscored]
+    unscored = [
+        (row.label, f"{cell.unscored} of {row.n} rows have no {by_name[name].label}")
+        for row in rows
+        for name, cell in row.cells.items()
+        if cell.unscored
+    ]
+    lines += gathered(unscored, len(rows))
     if any(cell.breakdown for row in rows for cell in row.cells.values()):
         lines.append("Some numbers come with their parts: broker results --breakdown.")
-    cut: dict[str, list[str]] = {}
-    for row in rows:
-        if row.cut:
-            cut.setdefault(f"{row.cut} of {row.n} answers were cut at the token limit", []).append(row.label)
-    return lines + [f"{_names(who)}: {text}" for text, who in cut.items()]
+    cut = [(row.label, f"{row.cut} of {row.n} answers were cut at the token limit") for row in rows if row.cut]
+    return lines + gathered(cut, len(rows))
 
 
 def warnings(
@@ -102,29 +105,29 @@ def warnings(
         for column in columns
         if column.mixed
     ]
-    reasons: dict[str, list[str]] = {}
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        for name, cell in row.cells.items():
-            if cell.failure:
-                reasons.setdefault(f"{name} could not be computed: {wording.first_line(cell.failure, 300)}", []).append(
-                    row.label
-                )
-        for remark in _remarks(results.get(row.key)):
-            said.setdefault(remark, []).append(row.label)
-        if row.failed:
-            lines.append(f"{row.label}: {row.failed} of {row.n} prompts have no answer ({_reasons(results[row.key])})")
-        if row.detail:
-            lines.append(f"{row.label}: {wording.status(row)}: {wording.first_line(row.detail, 300)}")
-        if row.empty:
-            lines.append(f"{row.label}: {row.empty} of {row.n} answers are empty")
-    lines += [f"{_names(who)}: {remark}" for remark, who in said.items()]
-    return lines + [reason if len(who) == len(rows) else f"{_names(who)}: {reason}" for reason, who in reasons.items()]
+    found = [(row, results.get(row.key)) for row in rows]
+    missing = [(row.label, remark) for row, result in found for remark in _missing(row, result)]
+    said = [(row.label, remark) for row, result in found for remark in _remarks(row, result)]
+    return lines + gathered(missing, len(rows)) + gathered(said, len(rows))
 
 
-def _names(labels: Sequence[str]) -> str:
-    """Return the models that a sentence is about: by name, or where they are many, their number."""
-    return ", ".join(labels) if len(labels) <= _MOST_NAMED else f"{len(labels)} models ({labels[0]}, …)"
+def _missing(row: ResultRow, result: EvaluationResult | None) -> Iterator[str]:
+    """Yield what one model has no numbers for, and why."""
+    if row.detail:
+        yield f"{wording.status(row)}: {wording.first_line(row.detail, 300)}"
+    if result is not None and row.failed:
+        yield f"{row.failed} of {row.n} prompts have no answer ({_reasons(result)})"
+    for name, cell in row.cells.items():
+        if cell.failure:
+            yield f"{name} could not be computed: {wording.first_line(cell.failure, 300)}"
+
+
+def _remarks(row: ResultRow, result: EvaluationResult | None) -> Iterator[str]:
+    """Yield what puts one model's numbers in another light."""
+    if row.empty:
+        yield f"{row.empty} of {row.n} answers are empty"
+    if result is not None:
+        yield from dict.fromkeys(remark for found in result.metrics.values() for remark in found.remarks)
 
 
 def _details(columns: Sequence[Column], rows: Sequence[ResultRow]) -> list[str]:
@@ -152,7 +155,7 @@ def _with_ends(rows: Sequence[ResultRow], column: Column) -> list[Cell]:
 def _legend(rows: Sequence[ResultRow]) -> list[str]:
     cells = [cell for row in rows for cell in row.cells.values()]
     lines = ["Numbers in brackets are 95 % intervals."] if any(cell.low is not None for cell in cells) else []
-    if any(cell.best for cell in cells):
+    if any(cell.best or cell.tied for cell in cells):
         lines.append(
             "★ best; = not told apart from the best on the same prompts (McNemar or permutation test, Holm, "
             f"p ≥ {ALPHA:g})."
@@ -194,21 +197,32 @@ def _quoted(system: object) -> str:
 
 
 def _reach(columns: Mapping[str, Column], seen: Sequence[Detectable]) -> list[str]:
-    """Say what n prompts could have shown and what 1,000 would show, one sentence for each n."""
+    """Say what n prompts could have shown and what 1,000 would, one sentence for all n that are nearly the same."""
     lines: list[str] = []
-    for n in dict.fromkeys(one.n for one in seen):
-        here = [one for one in seen if one.n == n]
+    for here in _near(seen):
+        n = min(one.n for one in here)
+        told = f"{n:,}" if all(one.n == n for one in here) else f"{n:,} to {max(one.n for one in here):,}"
         blind = [columns[one.metric].label for one in here if one.now is None]
         if blind:
-            lines.append(f"{n:,} prompts are too few to show any difference in {', '.join(blind)}.")
+            lines.append(f"{told} prompts are too few to show any difference in {', '.join(blind)}.")
         able = [(columns[one.metric], one) for one in here if one.now is not None]
         if able:
             parts = [f"{wording.difference(column, one.now)} in {wording.head(column)[0]}" for column, one in able]
             now = ", ".join(parts)
             later = ", ".join(wording.difference(column, one.with_1000) for column, one in able)
             rest = f"; n = 1,000 would show {later}" if n < REFERENCE_N else ""
-            lines.append(f"With n = {n:,}, differences under {now} cannot be seen{rest} (power 80 %, one comparison).")
+            lines.append(f"With n = {told}, differences under {now} cannot be seen{rest} (power 80 %, one comparison).")
     return lines
+
+
+def _near(seen: Sequence[Detectable]) -> list[list[Detectable]]:
+    """Return what was seen in groups: numbers of prompts that differ by a few missing answers make one."""
+    groups: list[list[Detectable]] = []
+    for one in seen:
+        near = (group for group in groups if min(one.n, group[0].n) >= _NEAR * max(one.n, group[0].n))
+        home = next(near, None)
+        groups.append([one]) if home is None else home.append(one)
+    return groups
 
 
 def _unlike(shared: Mapping[str, Any]) -> list[str]:
@@ -220,14 +234,9 @@ def _unlike(shared: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _remarks(result: EvaluationResult | None) -> list[str]:
-    if result is None:
-        return []
-    return list(dict.fromkeys(remark for found in result.metrics.values() for remark in found.remarks))
-
-
 def _reasons(result: EvaluationResult) -> str:
-    return "; ".join(f"{wording.first_line(reason)}: {times}" for reason, times in list(result.failures.items())[:3])
+    told = [(wording.first_line(reason), times) for reason, times in list(result.failures.items())[:3]]
+    return told[0][0] if len(told) == 1 else "; ".join(f"{reason}: {times}" for reason, times in told)
 
 
 def _one(values: Sequence[Any]) -> Any:

@@ -35,13 +35,18 @@ class Ranking:
     """What was found about one metric.
 
     Attributes:
-        best: Key of the row with the best estimate; None when no way is better or nothing can be compared.
+        best: Key of the row with the best estimate (of several, the first); None when no way is better or nothing can
+            be compared.
+        estimate: The best estimate.
+        level: All rows have it.
         comparisons: All pairs tested.
         letters: By row key; empty when not computed.
         detectable: What could have been seen; None without comparisons.
     """
 
     best: str | None = None
+    estimate: float | None = None
+    level: bool = False
     comparisons: tuple[Comparison, ...] = ()
     letters: Mapping[str, str] | None = None
     detectable: Detectable | None = None
@@ -75,6 +80,8 @@ def rank(
     apart = [(one.left, one.right) for one in found if one.different]
     return Ranking(
         best=best,
+        estimate=results[best].value if best is not None else None,
+        level=len({results[key].value for key in ranked}) == 1,
         comparisons=tuple(found),
         letters=compact_letters(ranked, apart) if lettered else None,
         detectable=_detectable(column, found, best),
@@ -89,10 +96,12 @@ def marked(row: ResultRow, column: Column, ranking: Ranking) -> ResultRow:
     with_best = [
         one for one in ranking.comparisons if {one.left, one.right} == {row.key, ranking.best} and one.left != one.right
     ]
+    # Where all estimates are the same, none is the best; where some are, the star is not the first one's alone.
+    best = cell.value == ranking.estimate and not ranking.level
     cell = replace(
         cell,
-        best=row.key == ranking.best,
-        tied=bool(with_best) and not with_best[0].different,
+        best=best,
+        tied=not best and (row.key == ranking.best or (bool(with_best) and not with_best[0].different)),
         letters=(ranking.letters or {}).get(row.key, ""),
     )
     cells: dict[str, Cell] = {**row.cells, column.name: cell}

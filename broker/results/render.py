@@ -24,7 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.results import wording
-from broker.results.fields import usual
+from broker.results.fields import idle, usual
+from broker.results.listed import numbered, packed
 from broker.results.preferences import preference_notes, preference_texts
 from broker.results.values import Cell, Column, ResultRow, ResultsTable
 
@@ -110,7 +111,7 @@ class TableView:
         yield Text(say(f"Results of {self._table.experiment}"), style="bold")
         if self._table.rows:
             layout = _fitting(self._table, width, say)
-            yield from _list(self._table, say) if layout is None else _grid(self._table, layout, say)
+            yield from _list(self._table, width, say) if layout is None else _grid(self._table, layout, say)
         elif self._table.hidden:
             yield Text("no model meets the filter")
         else:
@@ -199,21 +200,19 @@ def _plain_fields(table: ResultsTable, say: Say) -> list[_Field]:
         fields = _chosen(table, fields)
     else:
         # The heads of the groups say it already.
-        idle = _idle(rows) | {table.arrangement.group}
-        fields = [field for field in fields if field.name not in idle]
+        left_out = _idle(rows) | {table.arrangement.group}
+        fields = [field for field in fields if field.name not in left_out]
     return [_said(field, say) for field in fields]
 
 
 def _idle(rows: Sequence[ResultRow]) -> set[str]:
     """Return the columns that would tell nothing."""
-    idle: set[str] = set()
-    if len({row.policy for row in rows}) == 1:
-        idle |= {"prompt"}
+    untold = idle(rows)
     if not any(row.tokens_per_s for row in rows):
-        idle |= {"tokens/s"}
+        untold |= {"tokens/s"}
     if not any(row.train_cost_usd or row.eval_cost_usd for row in rows):
-        idle |= {"training_cost", "evaluation_cost"}
-    return idle
+        untold |= {"training_cost", "evaluation_cost"}
+    return untold
 
 
 def _chosen(table: ResultsTable, drawn: Sequence[_Field]) -> list[_Field]:
@@ -278,9 +277,11 @@ def _metric_field(column: Column, rows: Sequence[ResultRow], say: Say, *, beneat
     signs = [say(wording.marks(cell)) for cell in cells]
     ends = [say(wording.interval(column, cell)) for cell in cells]
     value_width, sign_width, end_width = (max(map(cell_len, parts)) for parts in (values, signs, ends))
+    # Where all numbers are equal a colour for ties would only draw the eye.
+    starred = any(cell.best for cell in cells)
     drawn: list[Text] = []
     for cell, value, sign, end in zip(cells, values, signs, ends, strict=True):
-        text = Text(f"{value:>{value_width}}", style=_style(cell))
+        text = Text(f"{value:>{value_width}}", style=_style(cell, starred=starred))
         if sign_width:
             text.append(f" {sign:<{sign_width}}")
         if end_width:
@@ -293,10 +294,10 @@ def _metric_field(column: Column, rows: Sequence[ResultRow], say: Say, *, beneat
     )
 
 
-def _style(cell: Cell) -> str:
+def _style(cell: Cell, *, starred: bool) -> str:
     if cell.best:
         return "bold green"
-    return "green" if cell.tied else "red" if cell.failure else ""
+    return "green" if cell.tied and starred else "red" if cell.failure else ""
 
 
 def _wrapped(parts: Sequence[str], room: int) -> tuple[str, ...]:
@@ -370,26 +371,23 @@ def _state_style(row: ResultRow) -> str:
     return "not bold red" if row.state in ("failed", "lost", "no scores") else "not bold yellow"
 
 
-def _list(table: ResultsTable, say: Say) -> Iterator[Text]:
-    """Draw each model as a short list, for terminals too narrow for columns."""
-    fields = {field.name: field for field in _plain_fields(table, say)}
+def _list(table: ResultsTable, width: int, say: Say) -> Iterator[Text]:
+    """Draw each model as a short list."""
+    plain = {field.name: field for field in _plain_fields(table, say)}
+    columns = _metrics(table)
+    metrics = [_metric_field(column, table.rows, say, beneath=False) for column in columns]
+    names = [say(wording.short(column)) for column in columns]
     heads = _heads(table)
+    order = ("method", "provider", "precision", "prompt", "rows", "n", "training", "cost", "tokens/s")
     for i, row in enumerate(table.rows):
         if i in heads:
             yield Text(say(("\n" if i else "") + heads[i]), style="bold cyan")
-        order = ("method", "provider", "precision", "prompt", "rows", "n", "training", "cost", "tokens/s")
-        briefs = [fields[name].brief[i] for name in order if name in fields and fields[name].brief[i]]
-        yield _name(row, briefs, say)
-        for column in _metrics(table):
-            cell = row.cells.get(column.name)
-            if cell is not None:
-                yield _line(column, cell, say)
+        yield _name(row, [], say)
+        briefs = [plain[name].brief[i] for name in order if name in plain and plain[name].brief[i]]
+        yield from packed(briefs, say(" · "), width)
+        cells = [field.cells[i] if field.name in row.cells else None for field in metrics]
+        yield from numbered(names, cells, width)
     yield Text("")
-
-
-def _line(column: Column, cell: Cell, say: Say) -> Text:
-    text = Text(say(f"  {wording.title(column)} "))
-    text.append(say("not computed" if cell.failure else wording.number(column, cell.value)), style=_style(cell))
-    text.append(say(f" {wording.marks(cell)}".rstrip()), style=_style(cell))
-    text.append(say(f" {wording.interval(column, cell)}".rstrip()), style="dim")
-    return text
+    full = [wording.title(column) for column in columns if column.unit or "(" in column.label]
+    if full:
+        yield Text(say(f"Metrics: {'; '.join(full)}."), style="dim")

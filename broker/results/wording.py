@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 MINUS = "\u2212"
+_ARROWS = {Direction.HIGHER: "↑", Direction.LOWER: "↓", Direction.NONE: ""}
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
@@ -41,7 +42,7 @@ def marks(cell: Cell) -> str:
 def head(column: Column) -> list[str]:
     """Return the parts of a column's head: its name, what belongs to the name, its unit and the better direction."""
     name, _, rest = column.label.partition(" (")
-    arrow = {Direction.HIGHER: "↑", Direction.LOWER: "↓", Direction.NONE: ""}[column.direction]
+    arrow = _ARROWS[column.direction]
     unit = f"({column.unit})" if column.unit and column.unit != "%" else column.unit
     return [part for part in (name, rest.removesuffix(")"), f"{unit} {arrow}".strip()) if part]
 
@@ -50,6 +51,12 @@ def title(column: Column) -> str:
     """Return a column's head in one line."""
     name, *rest = head(column)
     return f"{name} ({', '.join(part.replace('(', '').replace(')', '') for part in rest)})" if rest else name
+
+
+def short(column: Column) -> str:
+    """Return a column's name with its better direction, where there is little room."""
+    arrow = _ARROWS[column.direction]
+    return f"{column.label.partition(' (')[0]} {arrow}".strip()
 
 
 def difference(column: Column, value: float | None) -> str:

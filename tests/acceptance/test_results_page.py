@@ -217,6 +217,24 @@ def test_answers_are_read_by_keyboard(visit: Callable[..., Visit], usual: Report
     assert page.see("document.querySelector('mark').textContent") == "question 17"
 
 
+def test_a_page_opens_at_its_head_and_stays_where_its_reader_is(visit: Callable[..., Visit], usual: Report) -> None:
+    page = visit(usual)
+    page.see("document.documentElement.style.scrollBehavior = 'auto'")
+    page.page.wait_for_timeout(100)
+    assert page.see("scrollY") == 0
+    page.page.select_option("#order", "number")
+    page.see("document.getElementById('answers').scrollIntoView()")
+    there = page.see("scrollY")
+    for _ in range(30):
+        page.page.keyboard.press("j")
+    assert page.see("scrollY") == there
+    assert page.see(
+        """() => { const list = document.getElementById("index").getBoundingClientRect();
+        const item = document.querySelector("#index [aria-current]").getBoundingClientRect();
+        return item.top >= list.top - 1 && item.bottom <= list.bottom + 1; }"""
+    )
+
+
 def test_reading_brings_the_answers_into_view(visit: Callable[..., Visit], usual: Report) -> None:
     page = visit(usual)
     assert page.see("document.getElementById('browser').getBoundingClientRect().top > innerHeight")
@@ -278,6 +296,8 @@ def test_no_window_scrolls_sideways(
             assert page.overflow <= 0, width
             assert page.see(f"{drawings}.length") > 0
             assert page.see(f"{drawings}.every(each => each.getBoundingClientRect().right <= innerWidth)"), width
+            words = "[...document.querySelectorAll('figure svg text')]"
+            assert page.see(f"{words}.every(each => each.getBoundingClientRect().right <= innerWidth)"), width
 
 
 def _contrast(first: str, second: str) -> float:

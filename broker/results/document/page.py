@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from broker.results import wording
 from broker.results.document.answers import answer_section
 from broker.results.document.drawn import absent, drawing, numbers_table
+from broker.results.document.parted import parts_section
 from broker.results.document.preferences import preference_section
 from broker.results.document.tabled import table_section
 from broker.results.figures.palette import DARK, LIGHT, variables
@@ -50,6 +51,7 @@ def to_page(report: Report) -> str:
         ("table", "Models", table_section(report)),
         ("figures", "Figures", _figures(report.figure(name) for name in ("bars", "size", "similarity"))),
         ("differences", "Differences", _differences(report)),
+        ("parts", "Parts", parts_section(table)),
         ("preferences", "Preferences", preference_section(table)),
         ("training", "Training", _figures([report.figure("loss")])),
         ("answers", "Answers", answer_section(report)),

@@ -192,7 +192,13 @@
       item.append(button);
       return item;
     }));
-    at("index").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    // Within the list only: the page stays where its reader is.
+    const list = at("index"), current = list.querySelector("[aria-current]")?.parentElement;
+    if (current) {
+      const above = current.offsetTop - list.offsetTop - list.scrollTop;
+      if (above < 0) list.scrollTop += above;
+      else list.scrollTop += Math.max(0, above + current.offsetHeight - list.clientHeight);
+    }
     at("pages").textContent = shown.length ? `${start + 1}–${Math.min(start + PAGE, shown.length)}` : "";
     at("earlier").disabled = page === 0;
     at("later").disabled = start + PAGE >= shown.length;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,22 @@ if TYPE_CHECKING:
     from broker.results.fields import Field
     from broker.results.report import Report
 
-Span = tuple[float, float]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """What the numbers of a column are drawn on.
+
+    Attributes:
+        low: The least low end.
+        high: The greatest high end.
+        starred: The column has a best number. Where all are equal a colour for ties would only draw the eye.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    starred: bool = False
+
+
 # With fewer rows than these one sees them all at once.
 _SEARCHED = 9
 # In a narrow window these stand under the model's name.
@@ -26,11 +42,11 @@ def table_section(report: Report) -> str:
     """Return the table, with what helps to read it."""
     table = report.table
     shown = usual(table)
-    spans = {field.name: _span(table, field.column) for field in shown if field.column}
+    scales = {field.name: _scale(table, field.column) for field in shown if field.column}
     minor = frozenset[str]() if table.arrangement.columns else _MINOR
     heads = _head("model", "text") + "".join(_field_head(field, minor) for field in shown)
     bodies = "".join(
-        _body(section, shown, spans, minor, apart=not (table.sections or table.arrangement.sort))
+        _body(section, shown, scales, minor, apart=not (table.sections or table.arrangement.sort))
         for section in table.sections or (Section(title="", rows=table.rows),)
     )
     search = (
@@ -41,7 +57,7 @@ def table_section(report: Report) -> str:
     )
     legend = (
         '<p class="muted">A bar shows where the 95 % interval lies among those of its column. Click a head to sort.</p>'
-        if spans
+        if scales
         else ""
     )
     return (
@@ -68,15 +84,15 @@ def _kind(field: Field, minor: frozenset[str]) -> str:
     return ("number" if field.numeric else "text") + (" minor" if field.name in minor else "")
 
 
-def _span(table: ResultsTable, column: Column) -> Span:
-    """Return the least low end and the greatest high end of a column."""
-    cells = [row.cells.get(column.name, Cell()) for row in table.rows]
-    ends = [end for cell in cells for end in (cell.low, cell.value, cell.high) if end is not None]
-    return (min(ends), max(ends)) if ends else (0.0, 0.0)
+def _scale(table: ResultsTable, column: Column) -> _Scale:
+    cells = [row.cells.get(column.name, Cell()) for row in (*table.rows, *table.hidden)]
+    starred = any(cell.best for cell in cells)
+    ends = [end for cell in cells[: len(table.rows)] for end in (cell.low, cell.value, cell.high) if end is not None]
+    return _Scale(low=min(ends), high=max(ends), starred=starred) if ends else _Scale(starred=starred)
 
 
 def _body(
-    section: Section, shown: Sequence[Field], spans: Mapping[str, Span], minor: frozenset[str], *, apart: bool
+    section: Section, shown: Sequence[Field], scales: Mapping[str, _Scale], minor: frozenset[str], *, apart: bool
 ) -> str:
     head = ""
     if section.title:
@@ -84,7 +100,7 @@ def _body(
     rows: list[str] = []
     for i, row in enumerate(section.rows):
         first = apart and i > 0 and section.rows[i - 1].kind != row.kind
-        cells = "".join(_cell(field, row, spans, minor) for field in shown)
+        cells = "".join(_cell(field, row, scales, minor) for field in shown)
         brief = " · ".join(text for field in shown if field.name in minor and (text := _brief(field, row)))
         rows.append(f'<tr class="{row.kind}{" first" if first else ""}">{_model(row, brief)}{cells}</tr>')
     return f"<tbody>{head}{''.join(rows)}</tbody>"
@@ -106,29 +122,29 @@ def _model(row: ResultRow, brief: str) -> str:
     return f'<th scope="row" class="text" data-v="{escape(row.label)}"{title}>{escape(row.label)}{small}{status}</th>'
 
 
-def _cell(field: Field, row: ResultRow, spans: Mapping[str, Span], minor: frozenset[str]) -> str:
+def _cell(field: Field, row: ResultRow, scales: Mapping[str, _Scale], minor: frozenset[str]) -> str:
     value = field.value(row)
     data = "" if value is None else escape(f"{value}")
     if field.column is None:
         return f'<td class="{_kind(field, minor)}" data-v="{data}">{escape(field.text(row))}</td>'
-    return _metric(field.column, row.cells.get(field.name, Cell()), data, spans[field.name])
+    return _metric(field.column, row.cells.get(field.name, Cell()), data, scales[field.name])
 
 
-def _metric(column: Column, cell: Cell, data: str, span: Span) -> str:
+def _metric(column: Column, cell: Cell, data: str, scale: _Scale) -> str:
     if cell.failure:
         return f'<td class="number failed" data-v="" title="{escape(cell.failure)}">not computed</td>'
     sign = '<span class="sign" title="the best">★</span>' if cell.best else ""
     sign = sign or ('<span class="sign" title="not told apart from the best">=</span>' if cell.tied else "")
     letters = f'<span class="letters">{escape(cell.letters)}</span>' if cell.letters else ""
     ends = wording.interval(column, cell)
-    small = f"<small>{escape(ends)}</small>{_interval(cell, span)}" if ends else ""
-    kind = " best" if cell.best else " tied" if cell.tied else ""
+    small = f"<small>{escape(ends)}</small>{_interval(cell, scale)}" if ends else ""
+    kind = " best" if cell.best else " tied" if cell.tied and scale.starred else ""
     number = escape(wording.number(column, cell.value))
     return f'<td class="number metric{kind}" data-v="{data}"><b>{number}</b>{sign}{letters}{small}</td>'
 
 
-def _interval(cell: Cell, span: Span) -> str:
-    low, high = span
+def _interval(cell: Cell, scale: _Scale) -> str:
+    low, high = scale.low, scale.high
     if cell.low is None or cell.high is None or cell.value is None or high <= low:
         return ""
     start, middle, end = (100 * (each - low) / (high - low) for each in (cell.low, cell.value, cell.high))

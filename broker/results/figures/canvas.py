@@ -19,7 +19,7 @@ MARGIN = 16.0
 _NARROW, _WIDE, _USUAL, _FULL = 0.36, 0.93, 0.62, 1.0
 _BOLD = 1.1
 _NARROW_SIGNS = frozenset("iljtfrI.,:;|!'()[]/\\ ")
-_WIDE_SIGNS = frozenset("mwMW%@★—")
+_WIDE_SIGNS = frozenset("mwMW%@★—−+<>=≥≤")
 _DASHES = ("", "7 3", "2 3")
 _SHAPES = ("M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "M-3.5,-3.5h7v7h-7z", "M0,-5l5,5l-5,5l-5,-5z", "M0,-4.6l4.8,8.2h-9.6z")
 

@@ -153,12 +153,16 @@ def _panel(ax: Axes, figure: Curves, panel: Panel, palette: Palette) -> None:
     else:
         steps = limits.step_ticks(figure)
         ax.set_xticks(steps, labels=[tick_text(step) for step in steps])
+
+    def along(x: float) -> float:
+        return limits.size_place(x, figure.sizes[1]) if figure.sizes else x
+
     for line in panel.lines:
-        xs = [limits.size_place(dot.x, figure.sizes[1]) if figure.sizes else dot.x for dot in line.dots]
-        ys = [dot.y for dot in line.dots]
         style = _style(line, figure, palette)
-        ax.plot(xs, ys, **style)
-        for x, dot in zip(xs, line.dots, strict=True):
+        course = line.course
+        ax.plot([along(x) for x, _ in course], [y for _, y in course], **{**style, "marker": None})
+        ax.plot([along(dot.x) for dot in line.dots], [dot.y for dot in line.dots], **{**style, "linestyle": ""})
+        for x, dot in zip((along(dot.x) for dot in line.dots), line.dots, strict=True):
             if dot.low is not None and dot.high is not None:
                 ax.plot([x, x], [dot.low, dot.high], color=style["color"], linewidth=1, alpha=0.7, clip_on=False)
 

@@ -188,7 +188,7 @@ def _panel(
     for i, line in enumerate(panel.lines):
         # Lines that lie upon each other are set apart by a little.
         shift = (i - (len(panel.lines) - 1) / 2) * 3 if figure.sizes else 0.0
-        _line(canvas, figure, line, [(along(dot.x) + shift, up(dot.y)) for dot in line.dots], up)
+        _line(canvas, figure, line, (along, up), shift)
 
 
 def _across(figure: Curves, start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
@@ -201,15 +201,21 @@ def _across(figure: Curves, start: float, end: float) -> tuple[Callable[[float],
 
 
 def _line(
-    canvas: Canvas, figure: Curves, line: Line, points: Sequence[tuple[float, float]], up: Callable[[float], float]
+    canvas: Canvas,
+    figure: Curves,
+    line: Line,
+    places: tuple[Callable[[float], float], Callable[[float], float]],
+    shift: float,
 ) -> None:
-    colour = canvas.hue(line.hue)
-    if len(points) > 1:
-        canvas.path(points, line.hue, faint=line.faint)
-    for dot, (x, y) in zip(line.dots, points, strict=True):
+    along, up = places
+    colour, course = canvas.hue(line.hue), line.course
+    if len(course) > 1:
+        canvas.path([(along(x) + shift, up(y)) for x, y in course], line.hue, faint=line.faint)
+    for dot in line.dots:
+        x, y = along(dot.x) + shift, up(dot.y)
         if dot.low is not None and dot.high is not None:
             canvas.whisker(x, up(dot.low), x, up(dot.high), colour, width=1)
-        if figure.sizes or len(points) == 1:
+        if figure.sizes or len(course) == 1:
             canvas.mark(x, y, colour, shape=line.hue, title=f"{line.label}, {dot_words(figure, dot)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,14 @@ class Line:
     hue: int
     dots: tuple[Dot, ...]
     faint: bool = False
+
+    @property
+    def course(self) -> list[tuple[float, float]]:
+        """Return where the line runs: through the mean of dots that stand above each other (repeated runs)."""
+        found: dict[float, list[float]] = {}
+        for dot in self.dots:
+            found.setdefault(dot.x, []).append(dot.y)
+        return [(x, fmean(ys)) for x, ys in found.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from broker.evaluation import Kind
+from broker.evaluation.metrics import RowMetric
 from broker.evaluation.preference import Pair, PreferenceResult, Source
-from broker.results import Arrangement, Report, arrange, to_page
+from broker.evaluation.scoring import summarise
+from broker.jobs.spec import ModelRef
+from broker.results import Arrangement, Report, arrange, as_text, to_page
 from broker.results.document.answers import embedded
 from broker.results.headline import headline
 from tests.unit.results.grids import HOSTILE, grid, report
@@ -193,3 +197,39 @@ def test_the_headline_is_about_all_models_whatever_is_shown() -> None:
     whole = grid().table()
     few = arrange(whole, Arrangement(filters=("precision=int8",)))
     assert headline(few) == headline(whole)
+
+
+def test_the_parts_of_numbers_stand_on_the_page(lab: Lab) -> None:
+    followed = RowMetric(function=lambda _row: None, name="ifeval:all", label="IFEval", unit="%", kind=Kind.RATIO)
+    parts = {
+        "case:capital_<b>": {"total": 4, "strict": 1, "loose": 3},
+        "no_comma": {"total": 2, "strict": 2, "loose": 2},
+    }
+    base = replace(summarise(followed, [1.0, 0.0], 2, [1.0, 1.0]), breakdown=parts)
+    tuned = replace(base, breakdown={"case:capital_<b>": {"total": 3, "strict": 3, "loose": 3}})
+    lab.evaluate({"ifeval:all": base}, label="the <base>")
+    lab.evaluate({"ifeval:all": tuned}, tuned=lab.tune(label="tuned"))
+    page = to_page(report(lab.table()))
+    section = page[page.index('<section id="parts"') : page.index("</section>", page.index('<section id="parts"'))]
+    assert '<a href="#parts">Parts</a>' in page
+    assert "ifeval: strict / loose, by part" in section
+    assert '<th scope="col">the &lt;base&gt;</th><th scope="col">tuned</th>' in section
+    assert "25 % <small>1 / 3</small>" in section
+    assert "100 % <small>3 / 3 of 3</small>" in section  # a row of this model has no verdict
+    assert "<td>–</td>" in section
+    assert "<b>" not in section
+
+
+def test_without_parts_there_is_no_such_section(lab: Lab) -> None:
+    lab.evaluate({"conversational": share(8)})
+    assert 'id="parts"' not in to_page(report(lab.table()))
+
+
+def test_columns_that_tell_nothing_are_left_out(lab: Lab) -> None:
+    for name in ("a", "b"):
+        lab.evaluate({"conversational": share(8)}, model=ModelRef(provider="openai", name=name))
+    page = to_page(report(lab.table()))
+    for name in ("precision", "prompt", "rows", "training"):
+        assert f">{name}</button>" not in page, name
+    assert ">provider</button>" in page
+    assert "precision" not in as_text(lab.table(), 200).splitlines()[2]

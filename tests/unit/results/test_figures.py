@@ -84,6 +84,19 @@ def test_curves_begin_at_the_base_of_the_same_precision(sizes: Lab) -> None:
     }
 
 
+def test_repeated_runs_keep_their_dots_and_share_a_line(lab: Lab) -> None:
+    lab.evaluate({"conversational": share(8)})
+    for seed, rows, passed in ((1, 10, 12), (2, 10, 16), (1, 100, 30), (2, 100, 38)):
+        lab.evaluate({"conversational": share(passed)}, tuned=lab.tune(rows=rows, label=f"{rows} {seed}"))
+    figure = size_curves(lab.table(), column(lab))
+    assert isinstance(figure, Curves)
+    (line,) = figure.panels[0].lines
+    assert sorted((dot.x, dot.y) for dot in line.dots) == [
+        (0.0, 20.0), (10.0, 30.0), (10.0, 40.0), (100.0, 75.0), (100.0, 95.0)
+    ]  # fmt: skip
+    assert line.course == [(0.0, 20.0), (10.0, 35.0), (100.0, 85.0)]
+
+
 def test_a_setting_has_one_colour_in_every_panel_and_figure(sizes: Lab) -> None:
     made = report(sizes.table())
     hues: dict[str, set[int]] = {}

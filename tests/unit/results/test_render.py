@@ -79,7 +79,22 @@ def test_columns_move_in_the_order_stated(full: Lab) -> None:
 def test_very_narrow_is_a_list(full: Lab) -> None:
     text = as_text(full.table(), 40)
     assert not any(line.startswith("model") for line in text.splitlines())
-    assert "conversational (Flesch ≥ 60, % ↑)" in text
+    assert "Metrics: conversational (Flesch ≥ 60, % ↑)" in " ".join(text.split())
+
+
+def test_numbers_of_a_list_stand_under_each_other(full: Lab) -> None:
+    lines = as_text(full.table(), 48).splitlines()
+    numbers = [line for line in lines if line.startswith("  ") and " [" in line and not line.strip().startswith("[")]
+    assert len(numbers) > 3
+    first = lines.index(numbers[0])
+    of_one_model = [line for line in numbers if lines.index(line) - first < 3]
+    assert len({line.index(" [") for line in of_one_model}) == 1
+
+
+def test_a_brief_is_broken_between_its_parts(full: Lab) -> None:
+    briefs = [line for line in as_text(full.table(), 40).splitlines() if " · " in line]
+    assert briefs
+    assert all(line.startswith("  ") and not line.endswith(" ·") for line in briefs)
 
 
 def test_bases_stand_apart(full: Lab) -> None:

@@ -90,8 +90,7 @@ def test_identical_runs_tie(lab: Lab) -> None:
     table = lab.table()
     for metric in values:
         one, two = cell(table, "one", metric), cell(table, "two", metric)
-        assert one.best
-        assert two.tied
+        assert (one.best, one.tied) == (two.best, two.tied) == (False, True)
         assert one.letters == two.letters == "a"
 
 
@@ -220,7 +219,7 @@ def test_failed_rows_are_counted_and_left_out_of_pairs(lab: Lab) -> None:
     table = lab.table()
     assert (by_label(table)["A"].n, by_label(table)["A"].failed) == (40, 1)
     assert table.comparisons[0].n == 39
-    assert "A: 1 of 40 prompts have no answer (HTTP 500: 1)" in table.warnings
+    assert "A: 1 of 40 prompts have no answer (HTTP 500)" in table.warnings
 
 
 def test_what_n_could_have_shown(full: Lab) -> None:
@@ -369,3 +368,20 @@ def test_means_are_compared_by_permutation(lab: Lab) -> None:
     assert table.comparisons[0].different
     assert cell(table, "B", "flesch").letters == "a"
     assert cell(table, "A", "flesch").letters == "b"
+
+
+def test_a_star_is_not_the_first_one_s_alone(lab: Lab) -> None:
+    for label, passed in (("A", 30), ("B", 30), ("C", 5)):
+        lab.evaluate({"conversational": share(passed)}, label=label)
+    cells = {row.label: row.cells["conversational"] for row in lab.table().rows}
+    assert [(cells[name].best, cells[name].tied) for name in "ABC"] == [(True, False), (True, False), (False, False)]
+
+
+def test_where_all_are_equal_none_is_the_best(lab: Lab) -> None:
+    for label in "ABC":
+        lab.evaluate({"conversational": share(0)}, label=label)
+    table = lab.table()
+    assert [(row.cells["conversational"].best, row.cells["conversational"].tied) for row in table.rows] == [
+        (False, True)
+    ] * 3
+    assert any(note.startswith("★ best; = not told apart") for note in table.notes)
