@@ -6,6 +6,7 @@ The figures are for one comparison by itself; where Holm is asked of several, ea
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.statistics import ALPHA, library
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POWER = 0.8
+# A mean of so many standard errors is found almost always, by six rows too.
+_GREATEST = 8.0
 
 
 def detectable_mean(n: int, spread: float, *, alpha: float = ALPHA, power: float = POWER) -> float | None:
@@ -33,10 +36,10 @@ def detectable_mean(n: int, spread: float, *, alpha: float = ALPHA, power: float
     """
     if n < fewest(alpha):
         return None
-    solved = (
-        library("statsmodels.stats.power")
-        .TTestPower()
-        .solve_power(nobs=n, alpha=alpha, power=power, alternative="two-sided")
+    found = library("statsmodels.stats.power").TTestPower().power
+    # Its own solve_power finds no root for some n (73, 1,000) and then returns an array.
+    solved = library("scipy.optimize").brentq(
+        lambda effect: found(effect, n, alpha, alternative="two-sided") - power, 0.0, _GREATEST / sqrt(n), xtol=1e-12
     )
     if n == fewest(alpha):
         solved = max(solved, library("scipy.stats").norm.ppf(power ** (1 / n)))

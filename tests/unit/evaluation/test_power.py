@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import pairwise
 from math import sqrt
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -109,3 +110,9 @@ def test_a_detectable_mean_as_published() -> None:
     # Cohen 1988, table 2.4.1 for paired designs, and G*Power: dz = 0.5, alpha 0.05, power 0.8 needs n = 34.
     assert detectable_mean(34, 1.0) == pytest.approx(0.5, abs=0.006)
     assert detectable_mean(34, 10.0) == pytest.approx(5.0, abs=0.06)
+
+
+def test_every_number_of_rows_has_an_answer() -> None:
+    found = [detectable_mean(n, 1.0) for n in range(6, 1400, 1)]
+    assert all(isinstance(one, float) for one in found)
+    assert all(one > later for one, later in pairwise(cast("list[float]", found)))
