@@ -93,7 +93,8 @@ def _order(parts: Parts, spec: SynthesizeSpec, job_id: str) -> Order:
 
     pipeline = open_pipeline(spec.pipeline)
     texts = _json(parts, str(spec.options["prompts"]))
-    lines = parts.artifacts.path(spec.source).read_text(encoding="utf-8").splitlines() if spec.source else []
+    # Only a newline ends a line: texts may hold other ends of lines (U+2028, U+0085), which `splitlines` cuts at.
+    lines = parts.artifacts.path(spec.source).read_bytes().split(b"\n")[:-1] if spec.source else []
     return Order(
         pipeline=pipeline,
         records=[json.loads(line) for line in lines],

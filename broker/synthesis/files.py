@@ -19,7 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from broker.errors import DataError, UserError
 from broker.jobs.datasets import read_dataset
+from broker.jobs.datasets.jsontext import JsonFault, parse_json
+from broker.jobs.datasets.reading import collect
+from broker.jobs.datasets.records import Record
 from broker.jobs.durable import write_whole
 from broker.synthesis.outputs import MANIFEST, REJECTED, ROWS
 from broker.synthesis.pipeline import Pipeline
@@ -75,11 +79,12 @@ def write_files(folder: Path, made: Made) -> dict[str, Any]:
     (folder / MANIFEST).unlink(missing_ok=True)
     for old in folder.glob("train-*.jsonl"):
         old.unlink()
-    lines = [_line(made, row) for row in made.accepted]
-    written = {ROWS: _write(folder / ROWS, lines), REJECTED: _write(folder / REJECTED, map(_refused, made.rejected))}
+    values = (written(row, made.pipeline, made.model, made.options) for row in made.accepted)
+    lines = [json.dumps(value, ensure_ascii=False) for value in values]
+    files = {ROWS: _write(folder / ROWS, lines), REJECTED: _write(folder / REJECTED, map(_refused, made.rejected))}
     parts, sizes = _parts(folder, made) if lines else ({}, ())
     for name, places in parts.items():
-        written[name] = _write(folder / name, [lines[place] for place in places])
+        files[name] = _write(folder / name, [lines[place] for place in places])
     manifest = {
         "format": FORMAT,
         "pipeline": made.pipeline.name,
@@ -89,7 +94,7 @@ def write_files(folder: Path, made: Made) -> dict[str, Any]:
         "rejected": _reasons(made.rejected),
         **made.facts,
         "split": {"validation": len(parts.get(VALIDATION, ())), "train": len(parts.get(TRAIN, ())), "subsets": sizes},
-        "files": written,
+        "files": files,
         "options": {name: value for name, value in made.options.items() if value not in (None, ())},
         "seed": made.seed,
     }
@@ -108,10 +113,40 @@ def _parts(folder: Path, made: Made) -> tuple[dict[str, Sequence[int]], Sequence
     return parts, split.subsets
 
 
-def _line(made: Made, row: Row) -> str:
-    system = str(made.options.get("system") or "")
-    origin = lineage(row, pipeline=made.pipeline.name, model=made.model)
-    return json.dumps({**made.pipeline.written(row, system), "lineage": origin}, ensure_ascii=False)
+def written(row: Row, pipeline: Pipeline, model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an accepted row as it stands in the files.
+
+    Args:
+        row: The row.
+        pipeline: Which made it.
+        model: The model that was asked, with its account.
+        options: Of the pipeline.
+    """
+    system = str(options.get("system") or "")
+    origin = lineage(row, pipeline=pipeline.name, model=model)
+    return {**pipeline.written(row, system), "lineage": origin}
+
+
+def unfit(value: Mapping[str, Any], pipeline: Pipeline) -> str:
+    """Return why what stands in the files could not be read again as a row to train on, or nothing.
+
+    Args:
+        value: An accepted row, from `written`.
+        pipeline: Which wrote it.
+
+    Raises:
+        UserError: The pipeline writes rows of another form than it says.
+    """
+    try:
+        form = collect([Record(1, parse_json(json.dumps(value)))], "row", "row", None).format
+    except JsonFault as fault:
+        return fault.what
+    except DataError as error:
+        return "; ".join(problem.what for problem in error.problems)
+    if form is not pipeline.format:
+        fix = f"Pipeline(…, format=RowFormat.{form.name})"
+        raise UserError(f"the pipeline {pipeline.name} says {pipeline.format} and writes {form} rows", fix=fix)
+    return ""
 
 
 def _refused(one: Rejection) -> str:
@@ -138,7 +173,8 @@ def _reasons(rejected: Sequence[Rejection]) -> dict[str, int]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> dict[str, Any]:
-    data = [line.encode() + b"\n" for line in lines]
+    # Half a character, which a rejected row may hold, is written as its escape.
+    data = [line.encode(errors="backslashreplace") + b"\n" for line in lines]
     whole = b"".join(data)
     write_whole(path, whole)
     return {"rows": len(data), "sha256": hashlib.sha256(whole).hexdigest()}

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from broker.jobs.datasets.jsontext import JsonFault, parse_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,7 +61,10 @@ def read_answer(answer: Answer, schema: Mapping[str, Any] | None) -> Finding:
 def _whole(answer: Answer, text: str) -> Finding:
     if answer.finish_reason == "length":
         return Finding(reason="length", detail="the text has no end", again=True)
-    return Finding(value=text)
+    try:
+        return Finding(value=_strict(text))
+    except JsonFault as fault:
+        return Finding(reason="malformed", detail=fault.what, again=True)
 
 
 def _json(text: str, schema: Mapping[str, Any]) -> Finding:
@@ -74,13 +79,22 @@ def _parsed(text: str) -> tuple[Any, str]:
     fenced = _FENCE.match(text)
     bare = fenced[1] if fenced else text
     try:
-        return json.loads(bare), ""
-    except ValueError as error:
+        return _strict(json.loads(bare)), ""
+    except ValueError as fault:
         inner = bare[bare.find("{") : bare.rfind("}") + 1]
         try:
-            return json.loads(inner), ""
+            return _strict(json.loads(inner)), ""
         except ValueError:
-            return None, f"no JSON ({error}): {_shortened(text)}"
+            return None, f"no usable JSON ({fault}): {_shortened(text)}"
+
+
+def _strict(value: Any) -> Any:
+    """Return a value that can be written and read again.
+
+    Raises:
+        JsonFault: It holds half a character, U+0000, NaN or the like.
+    """
+    return parse_json(json.dumps(value))
 
 
 def _misfit(value: Any, schema: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ from broker.jobs.spec import Decoding
 from broker.providers.contract import Completer, CompletionRequest
 from broker.synthesis.answerbook import AnswerBook
 from broker.synthesis.asking import Asker
-from broker.synthesis.files import Made, write_files
+from broker.synthesis.faults import told_apart
+from broker.synthesis.files import Made, unfit, write_files, written
 from broker.synthesis.flow import WAVE_WINDOW, WINDOW, Bench
 from broker.synthesis.pipeline import Pipeline
 from broker.synthesis.prompting import Prompt
@@ -135,6 +136,7 @@ async def synthesize(
 
     Raises:
         ProviderError: The account as a whole is refused; every answer that came is stored.
+        UserError: The pipeline itself has a fault.
         StoreError: The disk refused.
     """
     book = await blocking(AnswerBook, means.folder)
@@ -186,6 +188,10 @@ class _Session:
 
     async def run(self) -> Bench:
         """Let the rows flow; return what came of them."""
+        with told_apart(self._order.pipeline.name):
+            return await self._run()
+
+    async def _run(self) -> Bench:
         async with create_task_group() as tasks:
             window = self._order.options.get("window") or (WAVE_WINDOW if self._means.waves else WINDOW)
             bench = self._bench = Bench(
@@ -218,7 +224,11 @@ class _Session:
             rows = step(rows, bench)
         async with aclosing(cast("AsyncGenerator[Row, None]", rows)) as stream:
             async for row in stream:
-                bench.accept(row)
+                fault = unfit(written(row, order.pipeline, order.model, order.options), order.pipeline)
+                if fault:
+                    bench.reject(row, "unfit", fault)
+                else:
+                    bench.accept(row)
                 if bench.over.is_set():
                     return
         bench.over.set()
