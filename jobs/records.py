@@ -56,6 +56,10 @@ class Intent:
     sent_at: datetime | None = None
 
 
+# Code of a synthesis whose sources gave fewer rows than were wanted.
+EXHAUSTED = "exhausted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a job failed, or why the last look at it did.

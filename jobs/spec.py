@@ -214,6 +214,10 @@ class EvaluateSpec:
     judge: JudgeSpec | None = None
 
 
+# Option of a synthesis that shall use no answers of other jobs.
+FRESH = "fresh"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesizeSpec:
     """A synthesis job: source texts to a clean data set by way of a completer.

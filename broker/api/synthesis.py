@@ -11,39 +11,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from broker.api.planning import Plan, PlannedJob
-from broker.errors import DataError, Problem, SpecError, UserError
+from broker.errors import Problem, SpecError
 from broker.evaluation import PAPER_ENCODER
 from broker.jobs.blocking import blocking
 from broker.jobs.ids import new_job_id
-from broker.jobs.records import Experiment, NewJob
-from broker.jobs.spec import ModelRef, ParameterValue, SynthesizeSpec
+from broker.jobs.records import EXHAUSTED, Experiment, NewJob
+from broker.jobs.spec import FRESH, ModelRef, ParameterValue, SynthesizeSpec
 from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate
 from broker.providers.parameters import check_value, flag
 from broker.settings import BATCH, WITH_BATCHES
+from broker.synthesis.sources import read_sources, source_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from broker.jobs.artifacts import Artifacts
     from broker.jobs.records import Job
+    from broker.jobs.spec import Spec
     from broker.jobs.store.protocol import Store
     from broker.providers.accounts import Accounts
     from broker.providers.contract import Provider
     from broker.settings import Settings
     from broker.synthesis.pipeline import Pipeline
 
-# Names under which a source row may hold its text.
-TEXT_KEYS = ("text", "content", "section", "body", "passage")
-_PROMPT_KEYS = ("prompt", "question")
-_CAST_KEYS = ("persona", "scenario")
 # What one request brings along beside the source text, and what it gives back, tokens, least and most.
 _FRAME_TOKENS = 250
 _ANSWER_TOKENS = (80, 300)
 # So many rows are made for each that is wanted, at most.
 _WASTE = 2.0
 _REUSE_LOOK = 500
-_DEAD = frozenset({State.CANCELLED, State.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +51,7 @@ class SynthesisRequest:
         provider: The account that answers.
         model: Its model; the account's default when None.
         pipeline: `qa`, `preference`, `persona`, or `module:attribute`.
-        source: A file of source rows; some pipelines do without.
+        source: Source rows or texts (see `broker.synthesis.sources`); some pipelines do without.
         rows: Accepted rows wanted.
         output: Folder that receives the files.
         options: Of the pipeline, by name.
@@ -64,7 +61,7 @@ class SynthesisRequest:
         experiment: Its experiment, which holds the budget; named after the output folder when None.
         budget_usd: Most that it may cost; it stops cleanly there.
         batch: Ask by the Batch API where there is one: half the price, within a day.
-        again: Make a new job even if the same one exists.
+        again: Make a new job even if the same one exists, and ask anew for what other jobs have answers to.
         label: What lists call it.
     """
 
@@ -118,9 +115,9 @@ class SynthesisPlanner:
         request = replace(request, options=_listed(request.options, pipeline))
         account = self._asking(request)
         provider = self._accounts.get(account)
-        records = await blocking(read_sources, request.source) if request.source else []
+        records, twice = await self._sources(request.source)
         model = ModelRef(provider=account, name=self._model(provider, request))
-        problems = [*_check(request, pipeline, records), *provider.check_model(model)]
+        problems = [*_check(request, pipeline, records), *twice, *provider.check_model(model)]
         if not provider.capabilities.completer:
             what = f"the provider {request.provider!r} does not answer"
             problems.append(Problem(where="--provider", what=what, fix="choose one that does, such as gemini"))
@@ -138,6 +135,21 @@ class SynthesisPlanner:
         planned = PlannedJob(job=job, kind=JobKind.SYNTHESIZE, estimate=estimate, paid=paid)
         return Plan(experiment=experiment, jobs=(planned,), warnings=(*warnings, *more))
 
+    async def _sources(self, source: str | None) -> tuple[list[dict[str, Any]], list[Problem]]:
+        """Return the source rows, each once, and what to say about those that stand there more often."""
+        if source is None:
+            return [], []
+        token = self._settings.hf_token
+        read = await blocking(read_sources, source, token=token.get_secret_value() if token else None)
+        first: dict[str, dict[str, Any]] = {}
+        for record in read:
+            first.setdefault(json.dumps(record, sort_keys=True), record)
+        once = list(first.values())
+        if len(once) == len(read):
+            return read, []
+        what = f"{len(read) - len(once)} of {len(read)} source rows stand there twice: each is used once"
+        return once, [Problem(where=source, what=what, severity="warning")]
+
     def _asking(self, request: SynthesisRequest) -> str:
         batches = request.batch and self._settings.account(request.provider).kind in WITH_BATCHES
         return request.provider + BATCH if batches else request.provider
@@ -154,11 +166,9 @@ class SynthesisPlanner:
         model: ModelRef,
     ) -> SynthesizeSpec:
         """Store what the job needs later, whatever becomes of the files meanwhile (blocking)."""
-        from broker.synthesis.prompting import overridden, shipped
+        from broker.synthesis.prompting import prompts_of
 
-        prompts = shipped(pipeline.prompts)
-        if request.prompts:
-            prompts = overridden(prompts, Path(request.prompts))
+        prompts = prompts_of(pipeline.prompts, Path(request.prompts) if request.prompts else None)
         texts = json.dumps({name: prompt.text for name, prompt in prompts.items()}, sort_keys=True)
         lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records]
         encoder = request.encoder or self._settings.defaults.encoder or PAPER_ENCODER
@@ -167,13 +177,14 @@ class SynthesisPlanner:
             model=model.name,
             pipeline=request.pipeline,
             source=self._artifacts.put_lines(lines) if lines else "",
-            source_name=Path(request.source).name if request.source else "",
+            source_name=source_name(request.source) if request.source else "",
             rows=request.rows,
             output=str(Path(request.output).expanduser().resolve()),
             options={
                 **dict(request.options),
                 "prompts": self._artifacts.put_bytes(texts.encode()),
                 "encoder": encoder,
+                **({FRESH: True} if request.again else {}),
             },
             seed=request.seed,
         )
@@ -191,7 +202,7 @@ class SynthesisPlanner:
             newest_first=True,
             limit=_REUSE_LOOK,
         )
-        return next((job for job in jobs if job.spec == spec and job.state not in _DEAD), None)
+        return next((job for job in jobs if _asked(job.spec) == spec and not _over(job)), None)
 
     async def _reserved(self, experiment: Experiment, estimate: Estimate) -> tuple[float, list[Problem]]:
         """Return what to reserve: the estimate, or what the budget has left where that is less."""
@@ -205,46 +216,17 @@ class SynthesisPlanner:
         return left, [Problem(where="--budget", what=what, fix=fix, severity="warning")]
 
 
-def read_sources(source: str) -> list[dict[str, Any]]:
-    """Read source rows: objects with a text, or a prompt, or people and situations (blocking).
-
-    Args:
-        source: A JSONL, JSON, CSV or Parquet file.
-
-    Raises:
-        DataError: With every problem: file and line, what is wrong, what to change.
-    """
-    from broker.jobs.datasets.records import read_records
-
-    found: list[dict[str, Any]] = []
-    problems: list[Problem] = []
-    for record in read_records(Path(source), source):
-        if isinstance(record, Problem):
-            problems.append(record)
-        elif isinstance(row := _source_row(record.value), str):
-            problems.append(Problem(where=f"{source}:{record.line}", what=row, fix='{"title": "…", "text": "…"}'))
-        else:
-            found.append(row)
-    if not problems and not found:
-        problems.append(Problem(where=source, what="holds no rows", fix='one {"text": "…"} on each line'))
-    if problems:
-        raise DataError(problems)
-    return found
+def _asked(spec: Spec) -> Spec:
+    """Return what was asked for, however its answers were come by."""
+    if not isinstance(spec, SynthesizeSpec):
+        return spec
+    return replace(spec, options={name: value for name, value in spec.options.items() if name != FRESH})
 
 
-def _source_row(value: Any) -> dict[str, Any] | str:
-    """Return a source row with its text under `text`, or what is wrong with it."""
-    if not isinstance(value, dict):
-        return f"a source row is an object, not {type(value).__name__}"
-    row = cast("dict[str, Any]", value)
-    key = next((key for key in TEXT_KEYS if isinstance(row.get(key), str) and row[key].strip()), None)
-    if key is not None:
-        return {**{name: item for name, item in row.items() if name != key}, "text": row[key].strip()}
-    if any(isinstance(row.get(name), str) and row[name].strip() for name in _PROMPT_KEYS):
-        return {**row, "text": next(str(row[name]) for name in _PROMPT_KEYS if row.get(name))}
-    if any(row.get(name) for name in _CAST_KEYS):
-        return {**row, "text": ""}
-    return f"no text: it has {', '.join(sorted(row)[:6]) or 'nothing'}, and none of {', '.join(TEXT_KEYS)}"
+def _over(job: Job) -> bool:
+    """Say whether a job is to be made anew: it ended badly, and not because its sources were used up."""
+    exhausted = job.failure is not None and job.failure.code == EXHAUSTED
+    return job.state in (State.CANCELLED, State.LOST) or (job.state is State.FAILED and not exhausted)
 
 
 def _listed(options: Mapping[str, ParameterValue], pipeline: Pipeline) -> dict[str, ParameterValue]:
@@ -323,34 +305,3 @@ def _estimate(
     asked, told = round(many * (source + most * _FRAME_TOKENS)), round(many * most * _ANSWER_TOKENS[1])
     high = provider.estimate_answers(model, asked, told)
     return Estimate(low_usd=low.low_usd, high_usd=high.high_usd, basis=high.basis)
-
-
-def is_made(request: SynthesisRequest) -> bool:
-    """Say whether the folder of a request holds as many rows as it wants (blocking)."""
-    return int(_manifest(request.output).get("accepted") or 0) >= request.rows
-
-
-def require_folder(output: str) -> None:
-    """Refuse an output folder that holds all that another job was to make.
-
-    Args:
-        output: The folder.
-
-    Raises:
-        UserError: It has the whole of it.
-    """
-    manifest = _manifest(output)
-    if manifest and int(manifest.get("accepted") or 0) >= int(manifest.get("requested") or 0):
-        fix = "name another --output, or remove the folder"
-        raise UserError("this folder holds a data set that was made before", where=output, fix=fix)
-
-
-def _manifest(output: str) -> Mapping[str, Any]:
-    """Return the manifest of a folder, empty where there is none."""
-    from broker.synthesis.outputs import MANIFEST
-
-    try:
-        found = json.loads((Path(output) / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}

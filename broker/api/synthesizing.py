@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from broker.api.starting import Starting
-from broker.api.synthesis import SynthesisPlanner, SynthesisRequest, is_made, require_folder
+from broker.api.synthesis import SynthesisPlanner, SynthesisRequest
 from broker.api.watching import Following
-from broker.errors import JobFailedError
+from broker.errors import JobFailedError, UserError
 from broker.jobs.blocking import blocking
-from broker.jobs.states import State
+from broker.jobs.spec import SynthesizeSpec
+from broker.jobs.states import TERMINAL, JobKind, State
+from broker.synthesis.outputs import holds, require_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +40,22 @@ class Synthesizing(Starting, Following):
         )
         plan = await planner.plan(request)
         for planned in plan.jobs:
-            await blocking(require_folder, str(getattr(planned.job.spec, "output", "")))
+            await self._require_folder(str(getattr(planned.job.spec, "output", "")))
         return plan
+
+    async def _require_folder(self, output: str) -> None:
+        """Refuse an output folder in which files would be lost, or into which another job writes.
+
+        Raises:
+            UserError: It is one of these.
+        """
+        unfinished = [state for state in State if state not in TERMINAL]
+        jobs = await blocking(self._store.jobs, kinds=[JobKind.SYNTHESIZE], states=unfinished)
+        busy = next((job for job in jobs if isinstance(job.spec, SynthesizeSpec) and job.spec.output == output), None)
+        if busy is not None:
+            fix = f"broker watch {busy.id} goes on with it, broker cancel {busy.id} ends it; or name another --output"
+            raise UserError(f"{busy.id} ({busy.state}) makes rows for this folder", where=output, fix=fix)
+        await blocking(require_folder, output)
 
     async def synthesize(
         self,
@@ -92,7 +108,7 @@ class Synthesizing(Starting, Following):
         Raises:
             JobFailedError: They could not be made.
         """
-        if await blocking(is_made, request) and not request.again:
+        if not request.again and await blocking(holds, request.output, request.rows):
             return
         started = (await self.start(await self.plan_synthesis(request)))[0]
         ended = (await self.wait(started))[0]

@@ -202,6 +202,8 @@ def _making_words(data: Mapping[str, Any]) -> str:
     rejected: Mapping[str, int] = data.get("rejected") or {}
     words = [f"rejected: {', '.join(f'{count} {reason}' for reason, count in rejected.items())}"] if rejected else []
     words.append(f"{data['requests_per_s']:.3g} requests/s")
+    if data.get("taken"):
+        words.append(f"{data['taken']:,} answers of earlier jobs")
     if data.get("cost_usd"):
         words.append(dollars(float(data["cost_usd"])))
     if data.get("left_s") is not None and data["rows"] < data["total_rows"]:

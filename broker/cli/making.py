@@ -70,10 +70,10 @@ def make_sources(recipe: Recipe, *, again: bool, yes: bool, dry_run: bool, detac
     Returns:
         The exit code if the recipe cannot go on now, else None.
     """
-    from broker.api.synthesis import is_made
+    from broker.synthesis.outputs import holds
 
     for request in recipe.syntheses(again=again):
-        if is_made(request) and not again:
+        if not again and holds(request.output, request.rows):
             OUT.note(f"rows are there: {request.output}", style="dim")
             continue
         if detach:
@@ -113,6 +113,8 @@ def show_made(job: Job) -> None:
         table.add_row(f"rejected: {reason}", f"{count:,}")
     table.add_section()
     table.add_row("answers", f"{result['requests']:,}")
+    if taken := result.get("answers_of_other_jobs"):
+        table.add_row("paid for by earlier jobs", f"{taken:,}")
     if result["possibly_paid_twice"]:
         table.add_row("possibly paid twice", f"{result['possibly_paid_twice']:,}")
     table.add_row("cost", dollars(job.cost_usd if job.cost_usd is not None else result.get("cost_usd")))

@@ -127,9 +127,10 @@ class Parts:
             changes["cost_usd"] = _unstated_cost(held.job, to)
         return await self.transition(held, to, **changes)
 
-    async def fail(self, held: Held, failure: Failure) -> Job:
+    async def fail(self, held: Held, failure: Failure, **changes: Any) -> Job:
         """End a job as failed, with its reason."""
-        return await self.end(held, State.FAILED, failure=failure, data={"code": failure.code, "why": failure.message})
+        data = {"code": failure.code, "why": failure.message}
+        return await self.end(held, State.FAILED, failure=failure, data=data, **changes)
 
     async def note_look(self, held: Held, verdict: Verdict) -> None:
         """Record a failed look beside the state; the same one is written once."""

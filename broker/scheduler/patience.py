@@ -30,6 +30,7 @@ async def until_done(
     held: Held,
     work: Callable[[bool], Awaitable[None]],
     progress: Callable[[], int],
+    cost_usd: Callable[[], Awaitable[float]] | None = None,
 ) -> None:
     """Do the work, which ends the job; after a failure that may pass do it again, else the job has failed.
 
@@ -39,6 +40,7 @@ async def until_done(
         held: The job, leased.
         work: Called with whether it was tried before, in this attempt or an earlier one.
         progress: Returns how much was done so far.
+        cost_usd: Returns what it has cost, where that is known; what is not stays reserved.
 
     Raises:
         StoreError: The store or the disk failed.
@@ -54,7 +56,8 @@ async def until_done(
             verdict = read_asking(provider, error)
         tries, done = (0, progress()) if progress() > done else (tries + 1, done)
         if verdict.advice not in (Advice.RETRY, Advice.RETRY_AT) or tries >= _TRIES:
-            await parts.fail(held, failure_of(verdict))
+            known = {} if cost_usd is None else {"cost_usd": await cost_usd()}
+            await parts.fail(held, failure_of(verdict), **known)
             return
         await parts.note_look(held, verdict)
         usual_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**tries)

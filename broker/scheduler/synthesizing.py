@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope
 
 from broker.jobs.blocking import blocking
-from broker.jobs.records import Failure
-from broker.jobs.spec import ModelRef, SynthesizeSpec
-from broker.jobs.states import State
+from broker.jobs.durable import guarded, make_folder, write_whole
+from broker.jobs.records import EXHAUSTED, Failure
+from broker.jobs.spec import FRESH, ModelRef, SynthesizeSpec
+from broker.jobs.states import JobKind, State
 from broker.scheduler.patience import interrupted, until_done
 from broker.scheduler.tuning import obey_at_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from broker.jobs.spec import Spec
     from broker.providers.contract import CompletionRequest, Provider
     from broker.scheduler.parts import Held, Parts
     from broker.synthesis.run import Means, Order, Outcome, Progress
@@ -27,7 +30,21 @@ if TYPE_CHECKING:
 # Code of a failure that more money mends.
 BUDGET = "budget"
 # What the job's record tells of the manifest.
-_TOLD = ("accepted", "requested", "requests", "possibly_paid_twice", "seconds", "cost_usd", "row_format")
+_TOLD = (
+    "accepted",
+    "requested",
+    "requests",
+    "answers_of_other_jobs",
+    "possibly_paid_twice",
+    "seconds",
+    "cost_usd",
+    "row_format",
+)
+# Answers of so many earlier jobs of the account are looked through.
+_EARLIER = 100
+# Beside the answers: what decides them and is no part of a request. Options that only tell how to ask are none.
+_ACCOUNT = "account.json"
+_PACE = re.compile(r"_per_minute$|_s$|^batch|^tries$|^paid$")
 
 
 def synthesis_folder(data_dir: Path, job_id: str) -> Path:
@@ -63,11 +80,23 @@ async def drive_synthesis(parts: Parts, provider: Provider, held: Held) -> bool:
     counted = _Counter(parts, held.job.id)
     with held.scope:
         await until_done(
-            parts, provider, held, partial(_once, parts, provider, held, counted), lambda: counted.progress
+            parts,
+            provider,
+            held,
+            partial(_once, parts, provider, held, counted),
+            lambda: counted.progress,
+            partial(_paid, parts, held.job.id),
         )
     if held.scope.cancelled_caught:
         await interrupted(parts, held, cost_usd=counted.cost_usd)
     return False
+
+
+async def _paid(parts: Parts, job_id: str) -> float:
+    """Return what the stored answers of a job have cost, USD."""
+    from broker.synthesis.answerbook import AnswerBook
+
+    return (await blocking(AnswerBook, synthesis_folder(parts.data_dir, job_id))).cost_usd
 
 
 async def _once(parts: Parts, provider: Provider, held: Held, counted: _Counter, _again: bool) -> None:
@@ -131,12 +160,49 @@ async def _means(parts: Parts, provider: Provider, held: Held, completer: Any) -
         completer=completer,
         folder=synthesis_folder(parts.data_dir, held.job.id),
         output=Path(spec.output),
+        earlier=await _earlier(parts, provider, held),
         workers=parts.workers,
         encoder=sandbox if encoder == "sandbox-encoder" else encoder,
         price=price,
         limit_usd=await _limit_usd(parts, held),
         waves=batch or not provider.capabilities.remote,
     )
+
+
+async def _earlier(parts: Parts, provider: Provider, held: Held) -> list[Path]:
+    """Return the folders of other jobs whose paid answers can be used, the newest first.
+
+    An answer fits by its key: the same account and model, messages, schema, drawing and row. What the key does not hold
+    (where the account is, and its options) must be the same as well, and is noted beside the answers.
+    """
+    spec, folder = _spec(held), synthesis_folder(parts.data_dir, held.job.id)
+    noted = _account(parts, spec.provider)
+    with guarded(folder, "note the account"):
+        await blocking(make_folder, folder)
+        await blocking(write_whole, folder / _ACCOUNT, noted)
+    if spec.options.get(FRESH) or not provider.capabilities.paid:
+        return []
+    kinds, accounts = [JobKind.SYNTHESIZE], [spec.provider]
+    jobs = await blocking(parts.store.jobs, kinds=kinds, providers=accounts, newest_first=True, limit=_EARLIER)
+    others = [job for job in jobs if job.id != held.job.id and _alike(job.spec, spec)]
+    folders = [synthesis_folder(parts.data_dir, job.id) for job in others]
+    return [one for one in folders if await blocking(_is_noted, one / _ACCOUNT, noted)]
+
+
+def _alike(one: Spec, other: SynthesizeSpec) -> bool:
+    return isinstance(one, SynthesizeSpec) and (one.model, one.seed) == (other.model, other.seed)
+
+
+def _account(parts: Parts, name: str) -> bytes:
+    """Return what decides an account's answers beside the request; how fast it is asked does not."""
+    account = parts.settings.account(name)
+    options = {key: value for key, value in account.options.items() if not _PACE.search(key)}
+    told = [account.kind, account.base_url, account.organization, account.project, options]
+    return json.dumps(told, sort_keys=True, default=str).encode()
+
+
+def _is_noted(path: Path, noted: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == noted
 
 
 async def _limit_usd(parts: Parts, held: Held) -> float | None:
@@ -164,7 +230,7 @@ async def _end(parts: Parts, held: Held, outcome: Outcome) -> None:
     else:
         what = f"the sources are used up: {so_far}"
         fix = "tune on what is there, or submit again with more sources, or with --set passes=2"
-        failure = Failure(code="exhausted", message=what, fix=fix, at=datetime.now(UTC))
+        failure = Failure(code=EXHAUSTED, message=what, fix=fix, at=datetime.now(UTC))
         await parts.end(
             held,
             State.FAILED,
@@ -201,6 +267,7 @@ class _Counter:
             "requests": progress.requests,
             "requests_per_s": round(progress.requests_per_s, 2),
             "cost_usd": round(progress.cost_usd, 6),
+            "taken": progress.taken,
             "left_s": None if progress.left_s is None else round(progress.left_s, 1),
         }
         self._parts.progress(self._job_id, data)

@@ -2,13 +2,15 @@
 
 `answers.jsonl` holds three kinds of lines: `{"key", "sent": true}` before a request goes out, the answer with its key
 when it has come, and `{"key", "unpaid": true}` when the provider gave none. A key that was sent and has neither was in
-flight when the process died: it may have been paid and is asked again; `doubtful` counts these.
+flight when the process died: it may have been paid and is asked again; `doubtful` counts these. An answer that another
+job has paid for is taken over with that job's name under `from`, and costs nothing here.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from anyio import Lock
@@ -19,11 +21,70 @@ from broker.jobs.rowfile import RowFile
 from broker.providers.contract import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 ANSWERS = "answers.jsonl"
+_FROM = "from"
 _KEYS = frozenset(Answer.__dataclass_fields__)
+
+
+class EarlierAnswers:
+    """What other jobs have paid for, by key; their files are read where they lie, and an answer when it is wanted."""
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        """Look through the files (blocking).
+
+        Args:
+            folders: Of the other jobs, named as these are; where several know a key, the first one counts.
+        """
+        self._places: dict[str, tuple[Path, int]] = {}
+        for folder in folders:
+            self._index(folder / ANSWERS)
+
+    def _index(self, path: Path) -> None:
+        if not path.is_file():
+            return
+        place = 0
+        with path.open("rb") as lines:
+            for line in lines:
+                key = _answered(line)
+                if key is not None:
+                    self._places.setdefault(key, (path, place))
+                place += len(line)
+
+    def get(self, key: str) -> tuple[str, Answer] | None:
+        """Return the job that has paid for an answer, and the answer (blocking).
+
+        Args:
+            key: Of the request.
+        """
+        found = self._places.get(key)
+        if found is None:
+            return None
+        path, place = found
+        try:
+            with path.open("rb") as file:
+                file.seek(place)
+                line = file.readline()
+        except OSError:  # cleared away meanwhile
+            return None
+        return (path.parent.name, _answer_of(json.loads(line))) if _answered(line) == key else None
+
+
+def _answered(line: bytes) -> str | None:
+    """Return the key of a line that holds an answer paid for by its job."""
+    try:
+        row: Any = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or not line.endswith(b"\n") or _FROM in row or "text" not in row:
+        return None
+    return str(row["key"])
+
+
+def _answer_of(row: dict[str, Any]) -> Answer:
+    return Answer(**{name: value for name, value in row.items() if name in _KEYS})
 
 
 @dataclass(slots=True, eq=False)
@@ -37,35 +98,63 @@ class _Batch:
 class AnswerBook:
     """The answers by key. Many tasks may write at once: their lines share a sync."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, earlier: EarlierAnswers | None = None) -> None:
         """Read what is there (blocking).
 
         Args:
             folder: Of this job alone.
+            earlier: What other jobs have paid for.
 
         Raises:
             StoreError: The file cannot be read.
         """
         self._file = RowFile(folder / ANSWERS)
+        self._earlier = earlier or EarlierAnswers()
         self._answers: dict[str, Answer] = {}
+        self._taken: set[str] = set()
         self._lock = Lock()
         self._batch = _Batch()
         in_flight: Counter[str] = Counter()
         for line in self._file.read():
             key = line["key"]
-            in_flight[key] += 1 if "sent" in line else -1
+            in_flight[key] += 1 if "sent" in line else -int(_FROM not in line)
             if "sent" not in line and "unpaid" not in line:
-                self._answers[key] = Answer(**{name: value for name, value in line.items() if name in _KEYS})
+                self._answers[key] = _answer_of(line)
+                if _FROM in line:
+                    self._taken.add(key)
         self.doubtful = sum(times for times in in_flight.values() if times > 0)
 
     @property
-    def answers(self) -> list[Answer]:
-        """Return all answers, good and bad."""
-        return list(self._answers.values())
+    def paid(self) -> list[Answer]:
+        """Return the answers that this job has asked for, good and bad."""
+        return [answer for key, answer in self._answers.items() if key not in self._taken]
+
+    @property
+    def taken(self) -> int:
+        """Return how many answers of other jobs were taken over."""
+        return len(self._taken)
 
     def get(self, key: str) -> Answer | None:
         """Return the answer that was given before."""
         return self._answers.get(key)
+
+    async def take_over(self, key: str) -> Answer | None:
+        """Return the answer that another job has paid for, if one has; it is on the disk then, at no cost.
+
+        Args:
+            key: Of the request.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        found = await blocking(self._earlier.get, key)
+        if found is None:
+            return None
+        job, answer = found[0], replace(found[1], cost_usd=0.0)
+        await self._write({**dump(answer), "key": key, _FROM: job})
+        self._answers[key] = answer
+        self._taken.add(key)
+        return answer
 
     @property
     def cost_usd(self) -> float:

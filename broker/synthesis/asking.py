@@ -50,6 +50,7 @@ class Tally:
         requests: Sent and answered.
         in_flight: Sent and not answered.
         reused: Answers that an earlier session had paid for.
+        taken: Answers that another job had paid for.
         cost_usd: Of all answers, those of earlier sessions included.
         input_tokens: Of this session's answers.
         output_tokens: Likewise.
@@ -58,6 +59,7 @@ class Tally:
     requests: int = 0
     in_flight: int = 0
     reused: int = 0
+    taken: int = 0
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -163,6 +165,9 @@ class Asker:
         if (known := self._book.get(key)) is not None:
             self.tally.reused += 1
             return known
+        if (known := await self._book.take_over(key)) is not None:
+            self.tally.taken += 1
+            return known
         most_usd = self._price(request)
         await self._afford(most_usd)
         self._promises += 1
@@ -251,7 +256,7 @@ class Asker:
         """Return how many more requests there is money for, by what answers have cost so far; inf: no limit."""
         if self._limit_usd is None:
             return inf
-        answers = len(self._book.answers)
+        answers = len(self._book.paid)
         if not answers:
             return _UNTRIED
         each_usd = self._book.cost_usd / answers

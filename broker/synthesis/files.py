@@ -25,7 +25,7 @@ from broker.jobs.datasets.jsontext import JsonFault, parse_json
 from broker.jobs.datasets.reading import collect
 from broker.jobs.datasets.records import Record
 from broker.jobs.durable import write_whole
-from broker.synthesis.outputs import MANIFEST, REJECTED, ROWS
+from broker.synthesis.outputs import MANIFEST, REJECTED, ROWS, TRAIN, VALIDATION, subsets_in
 from broker.synthesis.pipeline import Pipeline
 from broker.synthesis.rows import Rejection, Row, lineage
 from broker.synthesis.splits import split_rows
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-VALIDATION, TRAIN = "validation.jsonl", "train.jsonl"
 FORMAT = 1
 
 
@@ -77,7 +76,7 @@ def write_files(folder: Path, made: Made) -> dict[str, Any]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    for old in folder.glob("train-*.jsonl"):
+    for old in subsets_in(folder):
         old.unlink()
     values = (written(row, made.pipeline, made.model, made.options) for row in made.accepted)
     lines = [json.dumps(value, ensure_ascii=False) for value in values]

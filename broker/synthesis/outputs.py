@@ -1,8 +1,10 @@
-"""Reads what a synthesis wrote, or any data file, for a report. Lenient: what is missing is said, not refused."""
+"""The folder of a synthesis: what may be written there; and what is there, read leniently for a report."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,66 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROWS, REJECTED, MANIFEST = "rows.jsonl", "rejected.jsonl", "manifest.json"
+VALIDATION, TRAIN = "validation.jsonl", "train.jsonl"
+_SUBSET = re.compile(r"train-\d+\.jsonl")
+
+
+def subsets_in(folder: Path) -> list[Path]:
+    """Return the training subsets in a folder: what a synthesis wrote and may replace.
+
+    Args:
+        folder: The folder.
+    """
+    return sorted(path for path in folder.glob("train-*.jsonl") if _SUBSET.fullmatch(path.name))
+
+
+def holds(output: str, rows: int) -> bool:
+    """Say whether a folder holds a whole data set of at least so many rows (blocking).
+
+    Args:
+        output: The folder.
+        rows: How many are wanted.
+    """
+    return int(_written(output).get("accepted") or 0) >= rows
+
+
+def require_folder(output: str) -> None:
+    """Refuse a folder in which files would be lost, or that cannot be written (blocking).
+
+    Args:
+        output: The folder.
+
+    Raises:
+        UserError: It holds all that another job was to make, or files of the same names that no synthesis wrote; or it
+            is none, or not to be written.
+    """
+    folder = Path(output)
+    manifest = _written(output)
+    if manifest and int(manifest.get("accepted") or 0) >= int(manifest.get("requested") or 0):
+        fix = "name another --output, or remove the folder"
+        raise UserError("this folder holds a data set that was made before", where=output, fix=fix)
+    if not manifest and (there := _files_in(folder)):
+        what = f"this folder holds {', '.join(there[:4])} and no {MANIFEST}: they would be replaced"
+        raise UserError(what, where=output, fix="name another --output, or move these files")
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{nearest} is a file", where="--output", fix="name a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{nearest} cannot be written", where="--output", fix="name a folder of your own")
+
+
+def _files_in(folder: Path) -> list[str]:
+    named = [name for name in (ROWS, VALIDATION, TRAIN, REJECTED) if (folder / name).exists()]
+    return named + [path.name for path in subsets_in(folder)]
+
+
+def _written(output: str) -> Mapping[str, Any]:
+    """Return the manifest of a folder, empty where there is none."""
+    try:
+        found = _json((Path(output) / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if is_object(found) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,20 @@ from typing import TYPE_CHECKING, Any
 from broker.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _RULE = re.compile(r"^---\s*$", re.MULTILINE)
+# What a prompt cannot do without: otherwise every answer would be paid for nothing.
+_NEEDED = {
+    "question": ("text",),
+    "conversational": ("answer",),
+    "simplify": ("answer",),
+    "human-like": ("question",),
+    "formal": ("question",),
+    "conversation": ("persona", "scenario"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,46 +70,75 @@ def _shown(values: Mapping[str, Any], match: re.Match[str]) -> str:
 
 
 def shipped(names: Iterable[str]) -> dict[str, Prompt]:
-    """Return our own prompts.
+    """Return our own prompts, as far as there are any of these names.
 
     Args:
         names: Which.
     """
     folder = files("broker.synthesis") / "prompts"
-    return {name: Prompt(name=name, text=(folder / f"{name}.md").read_text(encoding="utf-8")) for name in names}
+    ours = {name: folder / f"{name}.md" for name in names}
+    return {
+        name: Prompt(name=name, text=file.read_text(encoding="utf-8")) for name, file in ours.items() if file.is_file()
+    }
 
 
-def overridden(prompts: Mapping[str, Prompt], folder: Path) -> dict[str, Prompt]:
-    """Return prompts with those of a person's folder in the place of ours.
+def prompts_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Prompt]:
+    """Return the prompts of a pipeline: ours, with those of a person's folder in their place.
 
     Args:
-        prompts: Ours.
-        folder: Holds `NAME.md` for those that are to be replaced.
+        names: All that the pipeline asks with.
+        folder: Holds `NAME.md` for those that are to be replaced, or do not come with the broker.
 
     Raises:
-        SpecError: No such folder, a file that no prompt is called by, or a place that this prompt does not know.
+        SpecError: No such folder, a file that no prompt is called by, one that cannot be read, a place that this prompt
+            does not know, one that it cannot do without, or a prompt that is nowhere.
     """
-    found = sorted(folder.glob("*.md"))
-    problems = [_unknown_name(path, prompts) for path in found if path.stem not in prompts]
-    if not found:
-        problems.append(Problem(where=str(folder), what="holds no prompt", fix=f"write {_names(prompts)} there"))
-    own = {path.stem: Prompt(name=path.stem, text=path.read_text(encoding="utf-8")) for path in found}
-    for name in own.keys() & prompts.keys():
-        extra = own[name].places - prompts[name].places
-        problems += [_unknown_place(folder / f"{name}.md", place, prompts[name]) for place in sorted(extra)]
+    ours = shipped(names)
+    found = sorted(folder.glob("*.md")) if folder else []
+    problems = [_unknown_name(path, names) for path in found if path.stem not in names]
+    if folder and not found:
+        problems.append(Problem(where=str(folder), what="holds no prompt", fix=f"write {_names(names)} there"))
+    own: dict[str, Prompt] = {}
+    for path in found:
+        try:
+            own[path.stem] = Prompt(name=path.stem, text=path.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(where=str(path), what=f"cannot be read: {error}", fix="save it as UTF-8 text"))
+            continue
+        problems += _misplaced(path, own[path.stem], ours.get(path.stem))
+    for name in names:
+        if name not in ours and name not in own:
+            fix = f"--prompts DIR, with {name}.md in it"
+            problems.append(
+                Problem(where="--prompts", what=f"the pipeline asks with {name}.md, and it is nowhere", fix=fix)
+            )
     if problems:
         raise SpecError(problems)
-    return {**prompts, **own}
+    return {**ours, **own}
 
 
-def _names(prompts: Mapping[str, Prompt]) -> str:
-    return " or ".join(f"{name}.md" for name in prompts)
-
-
-def _unknown_name(path: Path, prompts: Mapping[str, Prompt]) -> Problem:
-    return Problem(where=str(path), what="this pipeline has no such prompt", fix=f"it has {_names(prompts)}")
-
-
-def _unknown_place(path: Path, place: str, ours: Prompt) -> Problem:
+def _misplaced(path: Path, own: Prompt, ours: Prompt | None) -> list[Problem]:
+    """Return what is wrong with the places of a person's prompt."""
+    if not own.text.strip():
+        return [Problem(where=str(path), what="the file is empty", fix="write the prompt, or remove the file")]
+    if ours is None:
+        return []
     known = ", ".join(f"{{{name}}}" for name in sorted(ours.places))
-    return Problem(where=str(path), what=f"nothing can be filled in for {{{place}}}", fix=f"there is {known}")
+    extra = [
+        Problem(where=str(path), what=f"nothing can be filled in for {{{place}}}", fix=f"there is {known}")
+        for place in sorted(own.places - ours.places)
+    ]
+    lacking = [
+        Problem(where=str(path), what=f"the model would not see {{{place}}}", fix=f"write {{{place}}} where it belongs")
+        for place in _NEEDED.get(own.name, ())
+        if place not in own.places
+    ]
+    return extra + lacking
+
+
+def _names(names: Iterable[str]) -> str:
+    return " or ".join(f"{name}.md" for name in names)
+
+
+def _unknown_name(path: Path, names: Iterable[str]) -> Problem:
+    return Problem(where=str(path), what="this pipeline has no such prompt", fix=f"it has {_names(names)}")

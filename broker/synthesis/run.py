@@ -6,9 +6,10 @@ rows come out as without the kill; only requests that were out at the kill are a
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -17,11 +18,12 @@ import anyio
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
+from broker.errors import UserError
 from broker.evaluation.metrics import Workers
 from broker.jobs.blocking import blocking
 from broker.jobs.spec import Decoding
 from broker.providers.contract import Completer, CompletionRequest
-from broker.synthesis.answerbook import AnswerBook
+from broker.synthesis.answerbook import AnswerBook, EarlierAnswers
 from broker.synthesis.asking import Asker
 from broker.synthesis.faults import told_apart
 from broker.synthesis.files import Made, unfit, write_files, written
@@ -69,6 +71,7 @@ class Means:
         completer: Asks the model; the caller closes it.
         folder: Of this job alone: its answers.
         output: Receives the files.
+        earlier: Folders of other jobs whose answers may be used where the request is the same.
         workers: The torch processes, for the encoder.
         encoder: What to load as the sentence encoder.
         price: Returns the most that a request may cost, USD.
@@ -79,6 +82,7 @@ class Means:
     completer: Completer
     folder: Path
     output: Path
+    earlier: Sequence[Path] = ()
     workers: Workers | None = None
     encoder: str = ""
     price: Callable[[CompletionRequest], float] = lambda _request: 0.0
@@ -97,6 +101,7 @@ class Progress:
         requests: Answered in this session.
         requests_per_s: In this session.
         cost_usd: Of all sessions.
+        taken: Answers that other jobs had paid for, in this session.
         left_s: Seconds until the end at this pace; None when nothing is known yet.
     """
 
@@ -107,6 +112,7 @@ class Progress:
     requests_per_s: float
     cost_usd: float
     left_s: float | None
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +142,12 @@ async def synthesize(
 
     Raises:
         ProviderError: The account as a whole is refused; every answer that came is stored.
-        UserError: The pipeline itself has a fault.
+        UserError: The pipeline itself has a fault, or the output folder cannot be written.
         StoreError: The disk refused.
     """
-    book = await blocking(AnswerBook, means.folder)
+    with _writing(means.output):
+        await blocking(partial(means.output.mkdir, parents=True, exist_ok=True))
+    book = await blocking(AnswerBook, means.folder, await blocking(EarlierAnswers, means.earlier))
     session = _Session(order, means, book, on_progress)
     try:
         bench = await session.run()
@@ -155,9 +163,26 @@ async def synthesize(
         rejected=sorted(bench.rejected, key=lambda one: bench.arrival.get(one.row.id, -1)),
         facts={**order.facts, **session.facts()},
     )
-    manifest = await blocking(write_files, means.output, made)
+    with _writing(means.output):
+        manifest = await blocking(write_files, means.output, made)
     complete = len(bench.accepted) >= order.rows
     return Outcome(manifest=manifest, complete=complete, broke=not complete and bench.asker.broke.is_set())
+
+
+@contextmanager
+def _writing(folder: Path) -> Generator[None]:
+    """Tell of an output folder that cannot be written as a matter of this job, not of the store.
+
+    Raises:
+        UserError: The system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        fix = "make room, or the right to write there, and give the same command again: stored answers are used"
+        raise UserError(
+            f"the rows cannot be written to {folder}: {error.strerror}", where=str(folder), fix=fix
+        ) from error
 
 
 class _Session:
@@ -259,7 +284,7 @@ class _Session:
         bench, tally = self._bench, self._asker.tally
         seconds = max(1e-6, monotonic() - self._began)
         accepted, wanted = len(bench.accepted), self._order.rows
-        pace = accepted / seconds if tally.requests else 0.0
+        pace = accepted / seconds if tally.requests or tally.taken else 0.0
         self._report(
             Progress(
                 accepted=accepted,
@@ -269,18 +294,20 @@ class _Session:
                 requests_per_s=tally.requests / seconds,
                 cost_usd=tally.cost_usd,
                 left_s=(wanted - accepted) / pace if pace else None,
+                taken=tally.taken,
             )
         )
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the asking."""
         tally = self._asker.tally
-        answers = self._book.answers
+        answers = self._book.paid
         return {
             "requested": self._order.rows,
             "requests": len(answers),
             "requests_this_session": tally.requests,
             "answers_reused": tally.reused,
+            "answers_of_other_jobs": self._book.taken,
             "possibly_paid_twice": self._book.doubtful,
             "input_tokens": sum(answer.input_tokens for answer in answers),
             "output_tokens": sum(answer.output_tokens for answer in answers),

@@ -15,7 +15,7 @@ from broker.jobs.rows import Dataset, Row
 from broker.jobs.spec import RowFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 HUB_PREFIX = "hf:"
 
@@ -76,12 +76,31 @@ def read_hub(name: str, *, format: RowFormat | None = None, token: str | None = 
         DataError: There is no such data set or split, or rows are malformed.
         MissingExtraError: The package `datasets` is not installed.
     """
+    label = _hub_label(name)
+    return collect(hub_records(name, token=token), label, label, format, answers=answers)
+
+
+def hub_records(name: str, *, token: str | None = None) -> Iterator[Record | Problem]:
+    """Yield the rows of a data set of the hub as records.
+
+    Args:
+        name: As for `read_hub`.
+        token: Likewise.
+
+    Raises:
+        DataError: There is no such data set or split.
+        MissingExtraError: The package `datasets` is not installed.
+    """
     from broker.jobs.datasets.columns import table_records
 
+    label = _hub_label(name)
+    repository, _, split = label.removeprefix(HUB_PREFIX).partition(":")
+    yield from table_records(_load_hub(repository, split, label, token), label)
+
+
+def _hub_label(name: str) -> str:
     repository, _, split = name.removeprefix(HUB_PREFIX).partition(":")
-    label = f"{HUB_PREFIX}{repository}:{split or 'train'}"
-    rows = _load_hub(repository, split or "train", label, token)
-    return collect(table_records(rows, label), label, label, format, answers=answers)
+    return f"{HUB_PREFIX}{repository}:{split or 'train'}"
 
 
 def _load_hub(repository: str, split: str, label: str, token: str | None) -> Iterable[dict[str, Any]]:

@@ -30,7 +30,7 @@ async def test_what_was_kept_is_there_again_and_what_was_out_is_doubtful(tmp_pat
     book = await reopened(book, tmp_path)
     assert book.get("kept") == answer
     assert book.get("refused") is None
-    assert (book.doubtful, book.cost_usd, book.answers) == (1, 0.25, [answer])
+    assert (book.doubtful, book.cost_usd, book.paid) == (1, 0.25, [answer])
     # Asked again and answered: it may still have been paid twice.
     await book.note_sent(["out"])
     await book.keep("out", answer)
@@ -54,7 +54,7 @@ async def test_a_torn_line_is_as_if_it_never_was(tmp_path: Path) -> None:
         assert (torn.get("two"), torn.doubtful) == (None, 1)
         await torn.keep("two", Answer(id="2", text="again"))
         mended = await reopened(torn, tmp_path)
-        assert [answer.text for answer in mended.answers] == ["first", "again"]
+        assert [answer.text for answer in mended.paid] == ["first", "again"]
         await mended.close()
 
 
@@ -69,6 +69,6 @@ async def test_many_writers_at_once(tmp_path: Path) -> None:
         for number in range(200):
             tasks.start_soon(one, number)
     book = await reopened(book, tmp_path)
-    assert {answer.text for answer in book.answers} == {f"answer {number}" for number in range(200)}
+    assert {answer.text for answer in book.paid} == {f"answer {number}" for number in range(200)}
     assert book.doubtful == 0
     await book.close()

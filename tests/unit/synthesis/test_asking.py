@@ -148,7 +148,7 @@ async def test_the_money_is_never_passed_whatever_a_request_may_cost(tmp_path: P
     assert len(completer.asked) == asked < len(prices)
     assert rejected == ["budget"] * (len(prices) - asked)
     book = AnswerBook(tmp_path)
-    assert (book.doubtful, len(book.answers)) == (0, asked)
+    assert (book.doubtful, len(book.paid)) == (0, asked)
 
 
 async def test_told_to_stop_what_is_out_comes_home_and_nothing_more_goes_out(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ async def test_told_to_stop_what_is_out_comes_home_and_nothing_more_goes_out(tmp
         tasks.cancel_scope.cancel()
     assert len(completer.asked) == 5
     book = AnswerBook(tmp_path)
-    assert (book.doubtful, len(book.answers)) == (0, 5)
+    assert (book.doubtful, len(book.paid)) == (0, 5)
 
 
 class Queue(WritingCompleter):
@@ -203,4 +203,4 @@ async def test_only_what_really_left_is_noted_and_waited_for(tmp_path: Path) -> 
             await asker.drain()
         tasks.cancel_scope.cancel()
     book = AnswerBook(tmp_path)
-    assert (book.doubtful, len(book.answers)) == (0, 1)
+    assert (book.doubtful, len(book.paid)) == (0, 1)

@@ -159,7 +159,7 @@ async def test_stopped_in_the_middle_it_goes_on_with_the_same_rows(made: Synthes
         tasks.cancel_scope.cancel()
     assert not (tmp_path / "halved" / "made").exists()
     kept = AnswerBook(tmp_path / "halved")
-    assert (kept.doubtful, len(kept.answers)) == (0, len(first.asked))
+    assert (kept.doubtful, len(kept.paid)) == (0, len(first.asked))
     second = WritingCompleter()
     outcome = await made(second, folder="halved")
     assert outcome.manifest["answers_reused"] >= len(first.asked)
@@ -197,5 +197,5 @@ async def test_a_refused_account_ends_it_and_what_came_is_kept(made: Synthesize,
     with pytest.RaisesGroup(PermissionError, flatten_subgroups=True):
         await made(Refusing(), options={"window": 1})
     kept = AnswerBook(tmp_path / "job")
-    assert len(kept.answers) == 6
+    assert len(kept.paid) == 6
     assert kept.doubtful <= 1
