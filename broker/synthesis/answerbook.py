@@ -17,6 +17,7 @@ from anyio import Lock
 
 from broker.jobs.blocking import blocking
 from broker.jobs.codec import dump
+from broker.jobs.datasets.jsontext import is_object
 from broker.jobs.rowfile import RowFile
 from broker.providers.contract import Answer
 
@@ -78,7 +79,7 @@ def _answered(line: bytes) -> str | None:
         row: Any = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(row, dict) or not line.endswith(b"\n") or _FROM in row or "text" not in row:
+    if not is_object(row) or not line.endswith(b"\n") or _FROM in row or "text" not in row:
         return None
     return str(row["key"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from broker.errors import BrokerError, UserError
 from broker.synthesis import asking
@@ -39,7 +39,8 @@ def told_apart(pipeline: str) -> Generator[None]:
 def _own(error: BaseException) -> BaseException | None:
     """Return the pipeline's own error, unless anything else went wrong as well."""
     if isinstance(error, BaseExceptionGroup):
-        found = [_own(one) for one in error.exceptions]
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        found = [_own(one) for one in group.exceptions]
         return None if None in found else found[0]
     return None if isinstance(error, BrokerError) or _asked(error) else error
 

@@ -78,7 +78,7 @@ def test_killed_it_goes_on_with_what_it_has(
 ) -> None:
     killed = maker.stopped(lambda: len(fake.state.paid) >= answers, signal.SIGKILL, *maker.submit(source, ROWS))
     assert killed.code == -signal.SIGKILL
-    assert not maker.made.exists()
+    assert not (maker.made / "rows.jsonl").exists()
     kept = maker.stored()
     # An answer that was made and not stored was in the air, or just on its way to the disk.
     assert len(fake.state.paid) - IN_FLIGHT <= len(kept) <= len(fake.state.paid)

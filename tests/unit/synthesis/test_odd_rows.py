@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from broker.synthesis import Pipeline, each
 from tests.fakes.writing_completer import WritingCompleter, said, task_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from broker.providers.contract import Answer, CompletionRequest
@@ -46,10 +48,10 @@ async def test_a_row_that_cannot_be_read_again_is_rejected_and_the_others_are_wr
 
 
 async def test_an_answer_with_half_a_character_is_asked_for_again(made: Synthesize, tmp_path: Path) -> None:
-    times = dict.fromkeys(("half \ud83d", "none \0"), 0)
+    times: Counter[str] = Counter({"half \ud83d": 0, "none \0": 0})
 
     def once(request: CompletionRequest) -> Answer | None:
-        fresh = next((text for text, count in times.items() if not count), None)
+        fresh = next((text for text in times if not times[text]), None)
         if task_of(request) != "conversational" or fresh is None:
             return None
         times[fresh] += 1
@@ -86,9 +88,10 @@ async def test_a_fault_in_somebodys_pipeline_is_told_as_its_own(made: Synthesize
 
 async def test_what_the_provider_raises_stays_the_providers(made: Synthesize) -> None:
     class Dead(WritingCompleter):
-        async def complete(self, requests: Any) -> Any:
-            raise ConnectionResetError(f"cut after {len(requests)}")
-            yield
+        async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
+            async for answer in super().complete(requests):
+                yield answer
+                raise ConnectionResetError("cut")
 
     with pytest.raises(BaseExceptionGroup) as caught:
         await made(Dead(), rows=3)

@@ -47,7 +47,7 @@ def test_all_that_is_wrong_with_prompts_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_pipeline_of_ones_own_brings_prompts_of_its_own(tmp_path: Path) -> None:
     names = ("question", "riddle")
-    with pytest.raises(SpecError, match="riddle.md, and it is nowhere"):
+    with pytest.raises(SpecError, match=r"riddle\.md, and it is nowhere"):
         prompts_of(names)
     (tmp_path / "riddle.md").write_text("\ufeffA riddle about {title}", encoding="utf-8")
     found = prompts_of(names, tmp_path)

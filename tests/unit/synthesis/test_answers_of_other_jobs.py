@@ -1,0 +1,150 @@
+"""What one job has paid for, another one of the same account, model, source and seed does not ask for again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker import Broker
+from broker.jobs.states import State
+from broker.sandbox.sections import source_sections
+from broker.synthesis import Pipeline, each
+from tests.fakes.gemini_server import running
+from tests.fakes.gemini_writer import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from broker.jobs.records import Job
+    from broker.synthesis import Bench, Row
+    from tests.fakes.gemini_server import Running
+
+pytestmark = pytest.mark.anyio
+BROKEN: set[str] = set()
+
+
+@each
+async def ask_twice(row: Row, bench: Bench) -> Row:
+    """Make a row of two answers; the second step can be broken."""
+    first = await bench.ask(row, "Task: question\n\n### Text\n{text}")
+    if "here" in BROKEN:
+        raise LookupError("not mended yet")
+    return row.having(question=f"{row.id}: {first[:40]}", answer=await bench.ask(row, "Say more of this: {text}"))
+
+
+twice = Pipeline(name="twice", steps=lambda _options: [ask_twice])
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Running]:
+    with running() as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake(served: Running) -> Running:
+    served.clear(answering=answer)
+    return served
+
+
+class Maker:
+    """Has rows made by jobs of one data folder."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self._url = url
+        self._source = folder / "sections.jsonl"
+        lines = [json.dumps(row) + "\n" for row in source_sections(40)]
+        self._source.write_text("".join(lines), encoding="utf-8")
+
+    async def make(self, name: str, *, rows: int = 6, account: dict[str, Any] | None = None, **more: Any) -> Job:
+        mine = {"kind": "gemini", "base_url": self._url, "api_key": "k", **(account or {})}
+        async with Broker(data_dir=self.folder / "data", providers={"mine": mine}) as broker:
+            asked: dict[str, Any] = {"source": self._source, "pipeline": f"{__name__}:twice", "rows": rows, **more}
+            job = await broker.synthesize(provider="mine", output=self.folder / name, **asked)
+            return (await broker.wait(job))[0]
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((self.folder / name / "manifest.json").read_text(encoding="utf-8"))
+        return read
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        lines = (self.folder / name / "rows.jsonl").read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines if line]
+
+
+@pytest.fixture
+def maker(tmp_path: Path, fake: Running) -> Maker:
+    return Maker(tmp_path, fake.url)
+
+
+async def test_more_rows_are_made_of_the_answers_that_are_there(maker: Maker, fake: Running) -> None:
+    first = await maker.make("a", rows=6)
+    paid = len(fake.state.paid)
+    second = await maker.make("b", rows=20)
+    assert (first.state, second.state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert fake.state.asked_twice() == []
+    told = maker.manifest("b")
+    assert 12 <= told["answers_of_other_jobs"] <= paid
+    assert told["requests"] == len(fake.state.paid) - paid
+    assert second.cost_usd == pytest.approx(told["cost_usd"])
+    assert told["cost_usd"] > 0
+    messages = [row["messages"] for row in maker.rows("b")]
+    assert [row["messages"] for row in maker.rows("a")] == messages[:6]
+    assert maker.rows("b")[0]["lineage"]["cost_usd"] == 0
+    assert maker.rows("b")[0]["lineage"]["input_tokens"] > 0
+
+
+async def test_a_failed_one_is_made_anew_by_the_same_request(maker: Maker, fake: Running) -> None:
+    BROKEN.add("here")
+    try:
+        failed = await maker.make("made")
+    finally:
+        BROKEN.clear()
+    assert failed.state is State.FAILED
+    assert failed.failure is not None
+    assert "not mended yet" in failed.failure.message
+    paid = len(fake.state.paid)
+    assert paid
+    assert failed.cost_usd == pytest.approx(sum(maker_cost(maker, failed)))
+    ended = await maker.make("made")
+    assert ended.state is State.SUCCEEDED, ended.failure
+    assert ended.id != failed.id
+    assert fake.state.asked_twice() == []
+    assert maker.manifest("made")["answers_of_other_jobs"] == paid
+    assert (await maker.make("made")).id == ended.id
+    assert fake.state.asked_twice() == []
+
+
+def maker_cost(maker: Maker, job: Job) -> list[float]:
+    lines = (maker.folder / "data" / "synthesis" / job.id / "answers.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line).get("cost_usd", 0.0) for line in lines if line]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"again": True}),
+        ({}, {"seed": 1}),
+        ({}, {"account": {"options": {"thinking_budget": 0}}}),
+        ({}, {"temperature": 0.9}),
+    ],
+)
+async def test_other_answers_are_asked_for(
+    maker: Maker, fake: Running, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    await maker.make("a", **first)
+    before = len(fake.state.paid)
+    await maker.make("b", **second)
+    assert maker.manifest("b")["answers_of_other_jobs"] == 0
+    assert len(fake.state.paid) >= before + 12
+
+
+async def test_how_fast_an_account_may_be_asked_changes_no_answer(maker: Maker, fake: Running) -> None:
+    await maker.make("a")
+    await maker.make("b", account={"options": {"requests_per_minute": 5000}})
+    assert fake.state.asked_twice() == []
+    assert maker.manifest("b")["answers_of_other_jobs"] >= 12
