@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from broker.api.overlaps import DOCUMENT
 from broker.jobs.states import JobKind, State
@@ -26,13 +27,18 @@ def read_table(store: Store, data_dir: Path, experiment: Experiment, *, all_pair
         experiment: The experiment.
         all_pairs: Compare every pair of models.
     """
+    from broker.api.kept import KeptTests
     from broker.evaluation.preference import load_preferences
     from broker.results import build_table
 
     jobs, evaluations = gather(store, data_dir, experiment)
     overlap = store.document(DOCUMENT, experiment.name) or {}
     preferences = load_preferences(data_dir, experiment.name)
-    return build_table(experiment, jobs, evaluations, all_pairs=all_pairs, preferences=preferences, overlap=overlap)
+    kept = KeptTests(data_dir / "results" / "tests" / f"{sha256(experiment.name.encode()).hexdigest()[:16]}.json")
+    more: dict[str, Any] = {"preferences": preferences, "overlap": overlap, "test": kept}
+    table = build_table(experiment, jobs, evaluations, all_pairs=all_pairs, **more)
+    kept.save()
+    return table
 
 
 def gather(store: Store, data_dir: Path, experiment: Experiment) -> tuple[list[Job], dict[str, EvaluationResult]]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from broker.evaluation.letters import compact_letters
 from broker.evaluation.metrics import Direction, Kind
@@ -23,11 +23,20 @@ from broker.results.values import Cell, Column, Comparison, Detectable, ResultRo
 
 if TYPE_CHECKING:
     from broker.evaluation.record import MetricResult
+    from broker.evaluation.statistics import PairTest
 
 MOST_LETTERED = 12
 REFERENCE_N = 1000
 
 Pair = tuple[str, str]
+
+
+class PairTester(Protocol):
+    """Compares two models in one metric, as `compare_results` does."""
+
+    def __call__(self, left: MetricResult, right: MetricResult, *, interval: bool = True) -> PairTest:
+        """Compare them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +67,7 @@ def rank(
     results: Mapping[str, MetricResult],
     *,
     all_pairs: bool = False,
+    test: PairTester = compare_results,
 ) -> Ranking:
     """Compare the rows of a table in one metric.
 
@@ -66,6 +76,7 @@ def rank(
         rows: The table's rows; only those in `results` with a value take part.
         results: The metric's values by row key, all on the same prompts.
         all_pairs: Test every pair in one family.
+        test: Compares two models; one that remembers saves time.
     """
     ranked = _ranked(column, rows, results)
     best = ranked[0] if column.direction is not Direction.NONE and len(ranked) > 1 else None
@@ -73,10 +84,10 @@ def rank(
     others = [pair for pair in combinations(ranked, 2) if frozenset(pair) not in {frozenset(pair) for pair in wanted}]
     lettered = best is not None and (all_pairs or len(ranked) <= MOST_LETTERED)
     if all_pairs:
-        found = _family(column, results, {**wanted, **dict.fromkeys(others, "other")}, interval=True)
+        found = _family(test, column, results, {**wanted, **dict.fromkeys(others, "other")}, interval=True)
     else:
-        found = _family(column, results, wanted, interval=True)
-        found += _family(column, results, dict.fromkeys(others, "other"), interval=False) if lettered else []
+        found = _family(test, column, results, wanted, interval=True)
+        found += _family(test, column, results, dict.fromkeys(others, "other"), interval=False) if lettered else []
     apart = [(one.left, one.right) for one in found if one.different]
     return Ranking(
         best=best,
@@ -130,30 +141,30 @@ def _wanted(rows: Sequence[ResultRow], ranked: Sequence[str], best: str | None) 
 
 
 def _family(
-    column: Column, results: Mapping[str, MetricResult], pairs: Mapping[Pair, str], *, interval: bool
+    test: PairTester, column: Column, results: Mapping[str, MetricResult], pairs: Mapping[Pair, str], *, interval: bool
 ) -> list[Comparison]:
     """Test pairs and adjust their p values together."""
-    tests = [compare_results(results[left], results[right], interval=interval) for left, right in pairs]
-    adjusted = holm([test.p for test in tests])
+    tests = [test(results[left], results[right], interval=interval) for left, right in pairs]
+    adjusted = holm([each.p for each in tests])
     return [
         Comparison(
             metric=column.name,
             left=left,
             right=right,
             against=against,
-            n=test.n,
-            difference=test.difference,
-            low=test.low,
-            high=test.high,
-            p=test.p,
+            n=each.n,
+            difference=each.difference,
+            low=each.low,
+            high=each.high,
+            p=each.p,
             p_adjusted=p,
             different=p < ALPHA,
-            effect=test.effect,
-            spread=test.spread,
-            detectable=None if test.spread is None else smallest(column.kind, test.n, test.spread),
-            method=test.method,
+            effect=each.effect,
+            spread=each.spread,
+            detectable=None if each.spread is None else smallest(column.kind, each.n, each.spread),
+            method=each.method,
         )
-        for ((left, right), against), test, p in zip(pairs.items(), tests, adjusted, strict=True)
+        for ((left, right), against), each, p in zip(pairs.items(), tests, adjusted, strict=True)
     ]
 
 

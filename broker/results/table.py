@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.metrics import Kind
+from broker.evaluation.shares import compare_results
 from broker.results.leakage import overlap_warnings, with_overlap
 from broker.results.notes import conditions, notes, warnings
 from broker.results.preferences import preference_notes, preference_warnings
-from broker.results.ranking import Ranking, marked, rank
+from broker.results.ranking import PairTester, Ranking, marked, rank
 from broker.results.rows import make_rows
 from broker.results.values import Column, ResultRow, ResultsTable
 
@@ -31,6 +32,7 @@ def build_table(
     all_pairs: bool = False,
     preferences: Sequence[PreferenceResult] = (),
     overlap: Mapping[str, Any] | None = None,
+    test: PairTester = compare_results,
 ) -> ResultsTable:
     """Build the results table of an experiment.
 
@@ -42,6 +44,7 @@ def build_table(
         all_pairs: Compare every pair of models, instead of each with its base and with the best.
         preferences: What people and judges prefer.
         overlap: Validation prompts in training data that were allowed, as they were kept.
+        test: Compares two models in one metric; one that remembers saves time.
 
     Returns:
         Base models first, then tuned ones, each in the order asked for.
@@ -50,7 +53,8 @@ def build_table(
     results = {row.key: evaluations[row.key] for row in rows if row.key in evaluations}
     comparable = _comparable(experiment, results)
     columns = columns_of(results)
-    rankings = {column.name: _ranking(column, rows, comparable, all_pairs=all_pairs) for column in columns}
+    options: dict[str, Any] = {"all_pairs": all_pairs, "test": test}
+    rankings = {column.name: _ranking(column, rows, comparable, options) for column in columns}
     for column in columns:
         rows = [marked(row, column, rankings[column.name]) for row in rows]
     shared = conditions(experiment, results)
@@ -117,7 +121,7 @@ def _column(name: str, metrics: Sequence[MetricResult]) -> Column:
 
 
 def _ranking(
-    column: Column, rows: Sequence[ResultRow], results: Mapping[str, EvaluationResult], *, all_pairs: bool
+    column: Column, rows: Sequence[ResultRow], results: Mapping[str, EvaluationResult], options: Mapping[str, Any]
 ) -> Ranking:
     found = {
         key: metric
@@ -126,4 +130,4 @@ def _ranking(
     }
     if len({len(metric.values) for metric in found.values()}) > 1 or column.mixed:
         return Ranking()
-    return rank(column, rows, found, all_pairs=all_pairs)
+    return rank(column, rows, found, **options)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import MissingExtraError
 from broker.results.figures import axes as limits
-from broker.results.figures.canvas import tick_text, wrapped
+from broker.results.figures.canvas import cut, tick_text, wrapped
 from broker.results.figures.palette import LIGHT, Palette
-from broker.results.figures.values import Bars, Curves, Forest, Line, Panel
-from broker.results.figures.words import bar_words, contrast_words
+from broker.results.figures.values import Bars, Contrast, Curves, Forest, Line, Panel
+from broker.results.figures.words import bar_words, contrast_words, p_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,23 @@ Plot = Any
 Axes = Any
 
 _DPI = 100  # so that `width` is in the pixels of the SVG
+_POINT = _DPI / 72  # pixels
 _SHARP = 2  # a PNG has twice as many
 _SHAPES = ("o", "s", "D", "^")
 _STYLES = ("-", (0, (5, 2)), (0, (1.5, 2)))
 _ROW, _PANEL = 0.30, 2.5
-_LABEL = 46
-_TITLE, _LEGEND, _NOTE = 0.42, 0.24, 0.3
+_TITLE, _LEGEND, _NOTE, _LINE = 0.42, 0.24, 0.3, 0.2
 _ABREAST = 3
+# Pixels of a legend's stroke with its gaps, and the share of the width that names at the side may take.
+_KEY = 58
+_SIDE = 0.3
+# Narrower figures say only p beside a difference.
+_NARROW = 700
+# The first one draws; the others help out with what it lacks, where they are installed.
+_FONTS = (
+    "DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang SC", "Yu Gothic",
+    "Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans", "Arial Unicode MS", "Segoe UI Emoji",
+)  # fmt: skip
 
 
 def save(figure: Drawn, path: Path, width: float = 960, *, palette: Palette = LIGHT) -> None:
@@ -43,24 +54,50 @@ def save(figure: Drawn, path: Path, width: float = 960, *, palette: Palette = LI
         MissingExtraError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        import matplotlib as mpl
+        from matplotlib.font_manager import get_font_names
     except ImportError as error:
         fix = "pip install 'finetune-broker[plots]', or ask for .svg, which needs nothing"
         raise MissingExtraError(f"{path.suffix} is drawn by matplotlib, which is not installed", fix=fix) from error
-    height = _height(figure)
+    installed = get_font_names()
+    families = [name for name in _FONTS if name in installed]
+    with mpl.rc_context({"font.family": families}), warnings.catch_warnings():
+        # What no installed font can draw is drawn as a box; whoever looks sees it.
+        warnings.filterwarnings("ignore", message="Glyph")
+        plotted(figure, width, palette).savefig(path, dpi=_DPI * _SHARP, facecolor=palette.surface)
+
+
+def plotted(figure: Drawn, width: float, palette: Palette = LIGHT) -> Plot:
+    """Return a figure as matplotlib's.
+
+    Args:
+        figure: What to draw.
+        width: In pixels.
+        palette: Its colours.
+    """
+    from matplotlib.figure import Figure
+
+    titles = wrapped(figure.title, 0.98 * width / 1.1, 3, _POINT * 12)
+    notes = wrapped(figure.note, 0.98 * width, 4, _POINT * 8)
+    more = _LINE * (len(titles) + len(notes) - 2)
+    height = _height(figure) + more
     plot: Plot = Figure(figsize=(width / _DPI, height), dpi=_DPI, facecolor=palette.surface)
     # Above and beneath the axes there is room for the title, the legend and the note, in inches.
-    top, bottom = _TITLE + _LEGEND * _legend_rows(figure), _NOTE
+    top = _TITLE + _LINE * (len(titles) - 1) + _LEGEND * _legend_rows(figure)
+    bottom = _NOTE + _LINE * (len(notes) - 1)
     plot.set_layout_engine("constrained", rect=(0, bottom / height, 1, 1 - (top + bottom) / height))
     if isinstance(figure, Bars):
-        _bars(plot, figure, palette)
+        _bars(plot, figure, palette, width)
     elif isinstance(figure, Curves):
         _curves(plot, figure, palette)
     else:
-        _forest(plot, figure, palette)
-    plot.text(0.01, 1 - 0.27 / height, figure.title, fontsize=12, fontweight="bold", color=palette.ink)
-    plot.text(0.01, 0.1 / height, figure.note, fontsize=8, color=palette.muted)
-    plot.savefig(path, dpi=_DPI * _SHARP, facecolor=palette.surface)
+        _forest(plot, figure, palette, width)
+    head = {"fontsize": 12, "fontweight": "bold", "color": palette.ink, "va": "top"}
+    plot.text(0.01, 1 - 0.1 / height, "\n".join(titles), **head)
+    plot.text(0.01, 0.1 / height, "\n".join(notes), fontsize=8, color=palette.muted)
+    if isinstance(figure, Curves):
+        _legend(plot, figure, palette, width, above=top - _LEGEND * _legend_rows(figure))
+    return plot
 
 
 def _height(figure: Drawn) -> float:
@@ -68,7 +105,9 @@ def _height(figure: Drawn) -> float:
     if isinstance(figure, Bars):
         return 1.35 + _ROW * len(figure.bars)
     if isinstance(figure, Forest):
-        return 1.35 + _ROW * 1.25 * len(figure.contrasts)
+        return 1.35 + sum(
+            _ROW * (0.9 if isinstance(line, str) or line.shared else 1.25) for line in _forest_lines(figure)
+        )
     rows = 1 + max(panel.row for panel in figure.panels)
     return 0.8 + _LEGEND * _legend_rows(figure) + (_PANEL if rows > 1 else 3.2) * rows
 
@@ -97,11 +136,7 @@ def _named(ax: Axes, labels: list[str], palette: Palette) -> None:
     ax.set_ylim(len(labels) - 0.5, -0.5)
 
 
-def _label(text: str) -> str:
-    return "\n".join(wrapped(text, _LABEL * 7.5, 2))
-
-
-def _bars(plot: Plot, figure: Bars, palette: Palette) -> None:
+def _bars(plot: Plot, figure: Bars, palette: Palette, width: float) -> None:
     ax = plot.add_subplot()
     _plain(ax, palette, grid="x")
     ticks = limits.bar_ticks(figure)
@@ -122,26 +157,23 @@ def _bars(plot: Plot, figure: Bars, palette: Palette) -> None:
             color=colour,
             fontweight=weight,
         )
-    _named(ax, [_label(bar.label) for bar in figure.bars], palette)
+    _named(ax, ["\n".join(wrapped(bar.label, _SIDE * width, 2)) for bar in figure.bars], palette)
     ax.set_xlabel(figure.axis, fontsize=9, color=palette.muted, loc="right")
 
 
 def _curves(plot: Plot, figure: Curves, palette: Palette) -> None:
     rows, columns = (1 + max(getattr(panel, way) for panel in figure.panels) for way in ("row", "column"))
     ticks = limits.curve_ticks(figure)
-    named: dict[str, Line] = {}
     for panel in figure.panels:
         ax = plot.add_subplot(rows, columns, panel.row * columns + panel.column + 1)
         _plain(ax, palette, grid="y")
         ax.set_yticks(ticks, labels=[tick_text(tick) if panel.column == 0 else "" for tick in ticks])
         ax.set_ylim(ticks[0], ticks[-1])
         _panel(ax, figure, panel, palette)
-        named.update({line.label: line for line in panel.lines if not line.faint})
         if panel.column == 0:
             ax.set_ylabel(figure.y_axis, fontsize=8, color=palette.muted)
         if panel.row == rows - 1:
             ax.set_xlabel(figure.x_axis, fontsize=9, color=palette.muted, loc="right")
-    _legend(plot, figure, list(named.values()), palette)
 
 
 def _panel(ax: Axes, figure: Curves, panel: Panel, palette: Palette) -> None:
@@ -179,14 +211,16 @@ def _style(line: Line, figure: Curves, palette: Palette) -> dict[str, Any]:
     }
 
 
-def _legend(plot: Plot, figure: Curves, lines: list[Line], palette: Palette) -> None:
+def _legend(plot: Plot, figure: Curves, palette: Palette, width: float, *, above: float) -> None:
+    lines = {line.label: line for panel in figure.panels for line in panel.lines if not line.faint}
     if len(lines) < 2:
         return
     from matplotlib.lines import Line2D
 
-    ordered = sorted(lines, key=lambda line: line.hue)
-    handles = [Line2D([], [], label=line.label, **_style(line, figure, palette)) for line in ordered]
-    place = (0.005, 1 - (_TITLE - 0.05) / plot.get_figheight())
+    ordered = sorted(lines.values(), key=lambda line: line.hue)
+    room = width / min(_ABREAST, len(lines)) - _KEY
+    handles = [Line2D([], [], label=cut(line.label, room), **_style(line, figure, palette)) for line in ordered]
+    place = (0.005, 1 - (above - 0.05) / plot.get_figheight())
     plot.legend(
         handles=handles,
         loc="upper left",
@@ -198,7 +232,7 @@ def _legend(plot: Plot, figure: Curves, lines: list[Line], palette: Palette) -> 
     )
 
 
-def _forest(plot: Plot, figure: Forest, palette: Palette) -> None:
+def _forest(plot: Plot, figure: Forest, palette: Palette, width: float) -> None:
     ax = plot.add_subplot()
     _plain(ax, palette, grid="x")
     ticks = limits.forest_ticks(figure)
@@ -207,27 +241,51 @@ def _forest(plot: Plot, figure: Forest, palette: Palette) -> None:
     if figure.zone:
         ax.axvspan(-figure.zone, figure.zone, color=palette.zone, zorder=0)
     ax.axvline(0, color=palette.muted, linewidth=1)
-    for i, one in enumerate(figure.contrasts):
-        colour = {"better": palette.good, "worse": palette.bad, "tie": palette.muted}.get(one.verdict, palette.ink)
-        ax.errorbar(
-            one.difference,
-            i,
-            xerr=[[max(0.0, one.difference - one.low)], [max(0.0, one.high - one.difference)]],
-            color=colour,
-            capsize=3,
-            linewidth=1.4,
-            marker="o",
-            markerfacecolor=palette.surface if one.verdict == "tie" else colour,
-        )
-        ax.annotate(
-            contrast_words(figure, one),
-            (1.015, i),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=9,
-            color=colour,
-        )
-    _named(ax, [f"{one.label}\n− {one.against}" for one in figure.contrasts], palette)
+    lines = _forest_lines(figure)
+    labels: list[str] = []
+    for i, line in enumerate(lines):
+        if isinstance(line, str):
+            labels.append(cut(line, _SIDE * width, bold=True))
+            continue
+        _contrast(ax, figure, line, i, palette, narrow=width < _NARROW)
+        names = [line.label] if line.shared else [line.label, f"− {line.against}"]
+        labels.append("\n".join(cut(name, _SIDE * width) for name in names))
+    _named(ax, labels, palette)
     ax.tick_params(axis="y", labelsize=8)
+    for line, label in zip(lines, ax.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if isinstance(line, str) else "normal")
     better = {"right": "; better →", "left": "; better ←", "": ""}[figure.better]
     ax.set_xlabel(figure.axis + better, fontsize=9, color=palette.muted, loc="right")
+
+
+def _forest_lines(figure: Forest) -> list[Contrast | str]:
+    """Return the contrasts, each group beneath its head."""
+    lines: list[Contrast | str] = []
+    for i, one in enumerate(figure.contrasts):
+        if one.group and (i == 0 or figure.contrasts[i - 1].group != one.group):
+            lines.append(one.group)
+        lines.append(one)
+    return lines
+
+
+def _contrast(ax: Axes, figure: Forest, one: Contrast, place: int, palette: Palette, *, narrow: bool) -> None:
+    colour = {"better": palette.good, "worse": palette.bad, "tie": palette.muted}.get(one.verdict, palette.ink)
+    ax.errorbar(
+        one.difference,
+        place,
+        xerr=[[max(0.0, one.difference - one.low)], [max(0.0, one.high - one.difference)]],
+        color=colour,
+        capsize=3,
+        linewidth=1.4,
+        marker="o",
+        markersize=5,
+        markerfacecolor=palette.surface if one.verdict == "tie" else colour,
+    )
+    ax.annotate(
+        p_words(one.p) if narrow else contrast_words(figure, one),
+        (1.015, place),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=9,
+        color=colour,
+    )

@@ -12,7 +12,7 @@ from broker.results import FIGURES
 from broker.results.figures import DARK, LIGHT, Absent, to_svg
 from broker.results.figures.axes import bar_ticks, size_at, size_place, spaced
 from broker.results.figures.canvas import cut, nice_ticks, text_width, wrapped
-from broker.results.figures.plotted import save
+from broker.results.figures.plotted import plotted, save
 from broker.results.figures.words import numbers
 from tests.unit.results.grids import HOSTILE, grid, report
 from tests.unit.results.lab import Lab, share
@@ -107,6 +107,23 @@ def test_matplotlib_draws_the_same_values(drawn: Report, tmp_path: Path, name: s
     assert path.read_bytes().startswith(magic)
     if ending == ".png":
         assert int.from_bytes(path.read_bytes()[16:20], "big") == 1600  # twice as sharp
+
+
+@pytest.mark.parametrize("width", [400, 960])
+@pytest.mark.parametrize("name", FIGURES)
+def test_long_names_leave_room_for_what_is_plotted(name: str, width: int) -> None:
+    lab = Lab()
+    lab.evaluate({"conversational": share(8), "similarity": [0.5 + i / 100 for i in range(40)]}, label="base " * 40)
+    for rows in (10, 100, 1000):
+        job = lab.tune(rows=rows, label=f"a name without an end {rows} " * 9, parameters={"suffix": "x" * 200})
+        lab.evaluate({"conversational": share(20), "similarity": [0.6 + i / 100 for i in range(40)]}, tuned=job)
+    figure = report(lab.table()).figure(name)
+    assert not isinstance(figure, Absent)
+    plot = plotted(figure, width)
+    plot.draw_without_rendering()
+    assert plot.axes[0].get_position().width > 0.2
+    for text in (*plot.texts, *(words for each in plot.legends for words in each.get_texts())):
+        assert text.get_window_extent().x1 <= width + 1, text.get_text()
 
 
 @pytest.mark.parametrize(
