@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.evaluation.shares import compare_results
 from broker.evaluation.statistics import PairTest
@@ -91,4 +91,4 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, dict[str, Any]]", found) if isinstance(found, dict) else {}

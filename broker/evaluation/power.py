@@ -38,9 +38,11 @@ def detectable_mean(n: int, spread: float, *, alpha: float = ALPHA, power: float
         return None
     found = library("statsmodels.stats.power").TTestPower().power
     # Its own solve_power finds no root for some n (73, 1,000) and then returns an array.
-    solved = library("scipy.optimize").brentq(
-        lambda effect: found(effect, n, alpha, alternative="two-sided") - power, 0.0, _GREATEST / sqrt(n), xtol=1e-12
-    )
+
+    def surplus(effect: float) -> float:
+        return float(found(effect, n, alpha, alternative="two-sided")) - power
+
+    solved = library("scipy.optimize").brentq(surplus, 0.0, _GREATEST / sqrt(n), xtol=1e-12)
     if n == fewest(alpha):
         solved = max(solved, library("scipy.stats").norm.ppf(power ** (1 / n)))
     return float(solved) * spread

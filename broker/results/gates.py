@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from broker.errors import Problem, SpecError
@@ -160,7 +161,7 @@ def _with_reference(text: str, metric: str, operator: str, start: int) -> Gate:
         operator=operator,
         against=against,
         name=name,
-        number=_float(found["number"]) if found["number"] else 0.0,
+        number=_float(found["number"], text, start) if found["number"] else 0.0,
         unit=_plain(found["unit"]),
         offset=offset,
         offset_unit=unit,
@@ -196,7 +197,7 @@ def _offset(text: str, start: int) -> tuple[float, str, int]:
     if rest < len(text):
         fix = f"end the gate there: {text[: found.end()].strip()}"
         raise bad_gate(text, rest + 1, f"{text[rest:]!r} is one part too many", fix)
-    amount = float(found["amount"]) * (1 if found["sign"] == "+" else -1)
+    amount = _float(found["amount"], text, found.start("amount")) * (1 if found["sign"] == "+" else -1)
     return amount, _plain(found["unit"]), start + 1
 
 
@@ -210,8 +211,11 @@ def _skip(text: str, start: int) -> int:
     return len(text) - len(text[start:].lstrip())
 
 
-def _float(text: str) -> float:
-    return float(text.replace("\u2212", "-"))
+def _float(words: str, text: str, start: int) -> float:
+    number = float(words.replace("\u2212", "-"))
+    if not isfinite(number):
+        raise bad_gate(text, start + 1, f"{words!r} is too large a number", FORM)
+    return number
 
 
 def bad_gate(text: str, place: int, what: str, fix: str) -> SpecError:

@@ -3,7 +3,8 @@
 What passing means. By default the estimate decides: the difference on the prompts that both models answered (for a
 number: the model's own value) must keep to the threshold. With `strict` the 95 % interval decides: the whole interval
 must keep to it, so `conversational >= base - 2pt` becomes a test of non-inferiority at a one-sided level of 2.5 %. What
-cannot be computed never passes.
+cannot be computed never passes. Where the interval reaches to both sides of the threshold, other prompts might have
+decided otherwise, and the result says so.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class GateResult:
         high: Upper end.
         asked: What the difference had to keep to.
         n: Prompts that count.
+        within_chance: The interval reaches to both sides of the threshold.
         scale: By what a number is multiplied to be in the metric's unit.
     """
 
@@ -58,6 +60,7 @@ class GateResult:
     high: float | None = None
     asked: float | None = None
     n: int = 0
+    within_chance: bool = False
     scale: float = 1.0
 
     def shown(self, number: float | None) -> float | None:
@@ -199,13 +202,19 @@ def _decided(
 ) -> GateResult:
     """Say whether the estimate passes, or with `strict` the end of the interval that could fail."""
     gate = result.gate
+    low, high = ends
+    if low is not None and high is not None and low < asked < high:
+        said += "; within chance: the interval reaches to both sides of that"
+        result = replace(result, within_chance=True)
     if not result.strict:
         return replace(result, passed=gate.holds(surplus), detail=said)
     end = ends[0] if gate.upward else ends[1]
     if end is None:
         return replace(result, computed=False, detail=f"{said}; there is no interval, which --strict needs")
     which = "lower" if gate.upward else "upper"
-    return replace(result, passed=gate.holds(end - asked), detail=f"{said} of the {which} end of the interval")
+    return replace(
+        result, passed=gate.holds(end - asked), detail=f"{said}, which the {which} end of the interval decides"
+    )
 
 
 def _not_computed(gate: Gate, reason: str, *, strict: bool) -> GateResult:

@@ -8,7 +8,7 @@
      "detectable", "verdict": "A better"|"B better"|"A higher"|"B higher"|"tie"|"not compared", "reason"}],
   "examples": [{"place", "prompt", "expected", "left", "right", "values": {METRIC: [A, B]}}],
   "gates": [{"gate", "passed", "strict", "computed", "detail", "value", "reference", "reference_label", "difference",
-     "low", "high", "asked", "n"}],
+     "low", "high", "asked", "n", "within_chance"}],
   "passed": true | false | null, "conditions": {}, "warnings": []
 }
 ```
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _ROW = ("key", "label", "kind", "provider", "model", "precision", "policy", "tune_job", "n", "failed")
-_GATE = ("passed", "strict", "computed", "detail", "reference_label", "n")
+_GATE = ("passed", "strict", "computed", "detail", "reference_label", "n", "within_chance")
 _GATE_NUMBERS = ("value", "reference", "difference", "low", "high", "asked")
 
 

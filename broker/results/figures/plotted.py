@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import MissingExtraError
@@ -54,12 +55,12 @@ def save(figure: Drawn, path: Path, width: float = 960, *, palette: Palette = LI
         MissingExtraError: matplotlib is not installed.
     """
     try:
-        import matplotlib as mpl
-        from matplotlib.font_manager import get_font_names
+        mpl: Any = import_module("matplotlib")
+        fonts: Any = import_module("matplotlib.font_manager")
     except ImportError as error:
         fix = "pip install 'finetune-broker[plots]', or ask for .svg, which needs nothing"
         raise MissingExtraError(f"{path.suffix} is drawn by matplotlib, which is not installed", fix=fix) from error
-    installed = get_font_names()
+    installed: list[str] = fonts.get_font_names()
     families = [name for name in _FONTS if name in installed]
     with mpl.rc_context({"font.family": families}), warnings.catch_warnings():
         # What no installed font can draw is drawn as a box; whoever looks sees it.

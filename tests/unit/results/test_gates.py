@@ -144,6 +144,33 @@ def test_the_estimate_decides(judged: Lab, text: str, passed: bool) -> None:
     assert found.passed is passed, found.detail
 
 
+@pytest.mark.parametrize(
+    ("text", "passed", "chance"),
+    [
+        ("conversational >= base", False, True),  # 19 of 40 against 20 of 40
+        ("conversational >= base - 5pt", True, True),
+        ("conversational >= base - 40pt", True, False),
+        ("conversational >= 90%", False, False),
+        ("conversational >= 50%", False, True),
+        ("flesch >= base", False, False),  # each answer is one point lower
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_other_prompts_might_have_decided_otherwise_is_said(
+    judged: Lab, text: str, passed: bool, chance: bool, strict: bool
+) -> None:
+    found = held(judged, text, strict=strict)
+    assert found.passed == (passed and not (strict and chance))
+    assert found.within_chance == chance
+    assert ("within chance" in found.detail) == chance
+
+
+@pytest.mark.parametrize("text", ["flesch >= 1e400", "flesch >= base - 1e999"])
+def test_a_number_without_an_end_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="too large a number"):
+        parse_gate(text)
+
+
 def test_b_is_the_second_model(judged: Lab) -> None:
     assert held(judged, "conversational >= B", left="good", right="tuned").passed
     assert not held(judged, "conversational >= B", left="tuned", right="good").passed
