@@ -152,7 +152,7 @@ def as_text(table: ResultsTable, width: int = _TEXT_WIDTH) -> str:
 def _fitting(table: ResultsTable, width: int, say: Say) -> _Layout | None:
     """Return the first layout that fits, or None when only a list does."""
     plain = _plain_fields(table, say)
-    wanted = max(cell_len(say(row.label)) for row in table.rows)
+    wanted = max(cell_len(say(words)) for row in table.rows for words in (row.label, wording.status(row)))
     for beneath in (False, True):
         metrics = [_metric_field(column, table.rows, say, beneath=beneath) for column in _metrics(table)]
         for moved in range(len(MOVED_FIRST if beneath else _LEFT_OUT) + 1):
@@ -210,7 +210,8 @@ def _idle(rows: Sequence[ResultRow]) -> set[str]:
     untold = idle(rows)
     if not any(row.tokens_per_s for row in rows):
         untold |= {"tokens/s"}
-    if not any(row.train_cost_usd or row.eval_cost_usd for row in rows):
+    # Where nothing was trained, or nothing cost anything, the sum says it all.
+    if "training" in untold or not any(row.train_cost_usd or row.eval_cost_usd for row in rows):
         untold |= {"training_cost", "evaluation_cost"}
     return untold
 

@@ -6,6 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from broker.jobs.states import State
 from broker.results import as_text, render_table
 from broker.results.render import MOVED_FIRST
 from tests.unit.results.lab import Lab, share
@@ -139,3 +140,12 @@ def test_printing_the_table_draws_it(full: Lab) -> None:
 def test_markup_in_names_is_text(lab: Lab) -> None:
     lab.evaluate({"conversational": share(8)}, label="[red]not markup[/red] [link]")
     assert "[red]not markup[/red] [link]" in as_text(lab.table(), 160)
+
+
+def test_a_status_has_room_beside_short_names(lab: Lab) -> None:
+    lab.evaluate({"conversational": share(8)}, label="a", cost_usd=0.1)
+    lab.evaluate(label="b", state=State.FAILED)
+    text = as_text(lab.table(), 150)
+    assert any(line.startswith("evaluation failed") for line in text.splitlines())
+    assert text.count("cost") == 1
+    assert "$0.10" in text
