@@ -93,7 +93,9 @@ class Voting(Pairs):
         for book in books:
             left, _, right = book.folder.parent.name.partition("--")
             first, second = (right, left) if book.first == right else (left, right)
-            counted.append(await self.count_votes(await self.booth(first, second, name, criterion=book.criterion)))
+            prompts, seed = book.sample
+            asked: dict[str, Any] = {"criterion": book.criterion, "prompts": prompts, "seed": seed}
+            counted.append(await self.count_votes(await self.booth(first, second, name, **asked)))
         return counted
 
     def _open(
@@ -127,6 +129,7 @@ class Voting(Pairs):
         # Another question is another vote.
         mark = hashlib.sha256(ballot.criterion.encode()).hexdigest()[:12]
         book = VoteBook(pair_folder(self.data_dir, pair, VOTES) / mark, ballot.criterion, jobs[0].id)
+        book.keep_sample(options["prompts"], options["seed"])
         return Booth(ballot, book, helped=helped, first=jobs[0].id)
 
 

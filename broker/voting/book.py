@@ -2,7 +2,7 @@
 
 ```
 DATA_DIR/votes/EXPERIMENT/LEFT--RIGHT/CRITERION/   the ids of the two evaluations, in alphabetical order
-├── voters.jsonl   the secret of the vote, hashes of the links, voters
+├── voters.jsonl   the secret of the vote, the sample, hashes of the links, voters
 ├── votes.jsonl    votes and what was taken back, in the order in which they came
 └── lock           held while one of them is written
 ```
@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from broker.errors import StoreError, UserError
 from broker.jobs.codec import dump, load
 from broker.jobs.durable import guarded, make_folder
-from broker.voting.ballot import CRITERION
+from broker.voting.ballot import CRITERION, SEED
 from broker.voting.sharedrows import SharedRows
 
 if TYPE_CHECKING:
@@ -140,6 +140,18 @@ class VoteBook:
         with self._alone():
             if self.port != port:
                 self._voters.append({"kind": "port", "port": port})
+
+    @property
+    def sample(self) -> tuple[int | None, int]:
+        """Return how many prompts voters were asked the last time (None: all), and the seed that chose them."""
+        kept = self._kept("sample")
+        return (kept[-1]["prompts"], int(kept[-1]["seed"])) if kept else (None, SEED)
+
+    def keep_sample(self, prompts: int | None, seed: int) -> None:
+        """Remember the sample, so that prompts which nobody was asked are not missed when votes are counted."""
+        with self._alone():
+            if self.sample != (prompts, seed):
+                self._voters.append({"kind": "sample", "prompts": prompts, "seed": seed})
 
     def invite(self) -> str:
         """Return the token of a new link by which anybody becomes a voter."""

@@ -69,6 +69,18 @@ def tuned(booth: Booth) -> str:
     return pair.left if pair.left_label == PAIR[1] else pair.right
 
 
+def test_prompts_that_nobody_was_asked_are_not_missed(done: Terminal) -> None:
+    booth = opened(*PAIR, prompts=4, seed=5)
+    vote_all(booth, "ann", tuned(booth))
+    (told,) = done.here("vote", *PAIR, "--results", "--json").data
+    assert (told["n"], told["unscored"]) == (4, 0)
+    assert not any("no vote yet" in remark for remark in told["remarks"])
+    assert "no vote yet" not in done.here("results").out
+    opened(*PAIR, prompts=6, seed=5)  # more are asked from now on
+    (told,) = done.here("vote", *PAIR, "--results", "--json").data
+    assert (told["n"], told["unscored"]) == (4, 2)
+
+
 def test_votes_land_in_the_table(done: Terminal) -> None:
     booth = opened(*PAIR)
     assert len(booth.ballot.rows) == 6
