@@ -130,6 +130,8 @@ class _Bars:
             return
         if event.kind is EventKind.PROGRESS:
             done, total, info = progress_words(event.data)
+            if self._progress.console.width < _NARROW and total:
+                info = f"{done}/{total} {info}"
             self._progress.update(task, completed=done, total=total or None, info=info)
         elif event.kind is EventKind.STATE:
             self._state(task, State(event.data["to"]))
@@ -198,16 +200,17 @@ def progress_words(data: Mapping[str, Any]) -> tuple[int, int, str]:
 
 
 def _making_words(data: Mapping[str, Any]) -> str:
-    """Return how far a synthesis is: what was rejected and why, the pace, the cost so far, the time left."""
-    rejected: Mapping[str, int] = data.get("rejected") or {}
-    words = [f"rejected: {', '.join(f'{count} {reason}' for reason, count in rejected.items())}"] if rejected else []
+    """Return how far a synthesis is: cost so far, pace, time left; then what a short line may cut off."""
+    words = [dollars(float(data["cost_usd"]))] if data.get("cost_usd") else []
     words.append(f"{data['requests_per_s']:.3g} requests/s")
-    if data.get("taken"):
-        words.append(f"{data['taken']:,} answers of earlier jobs")
-    if data.get("cost_usd"):
-        words.append(dollars(float(data["cost_usd"])))
     if data.get("left_s") is not None and data["rows"] < data["total_rows"]:
         words.append(f"{spell_seconds(float(data['left_s']))} left")
+    rejected: Mapping[str, int] = data.get("rejected") or {}
+    if rejected:
+        most = sorted(rejected.items(), key=lambda item: -item[1])
+        words.append(f"rejected: {', '.join(f'{count} {reason}' for reason, count in most)}")
+    if data.get("taken"):
+        words.append(f"{data['taken']:,} answers of earlier jobs")
     return " · ".join(words)
 
 
@@ -222,13 +225,12 @@ def _progress(console: Console) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
-    what = TextColumn(
-        "{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")
-    )
-    info = TextColumn("{task.fields[info]}", table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis"))
+    cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
+    what = TextColumn("{task.description}", markup=False, table_column=Column(ratio=2, **cut))
+    info = TextColumn("{task.fields[info]}", table_column=Column(ratio=3, **cut))
     if console.width < _NARROW:
         return Progress(what, info, console=console, expand=True)
-    bar = BarColumn(bar_width=None, table_column=Column(ratio=2))
+    bar = BarColumn(bar_width=None, table_column=Column(ratio=1))
     return Progress(
         SpinnerColumn(), what, bar, MofNCompleteColumn(), info, TimeElapsedColumn(), console=console, expand=True
     )

@@ -102,6 +102,7 @@ class Asker:
             waves: Gather requests and send them together.
         """
         self.tally = Tally(cost_usd=book.cost_usd)
+        self.told: Callable[[], None] = lambda: None
         self.waves = waves
         self.broke = Event()
         self.moved = Event()
@@ -245,6 +246,7 @@ class Asker:
         one.answer = answer
         one.done.set()
         self.poke()
+        self.told()
 
     def _completed(self, requests: Sequence[CompletionRequest]) -> AsyncGenerator[Answer, None]:
         # What cannot be held to a schema is asked by the prompt's words alone, and its answer checked all the same.

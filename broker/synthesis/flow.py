@@ -73,6 +73,7 @@ class Bench:
         window: Most rows on their way.
         requests_per_row: What a row may need; with a budget no more rows set out than it carries to their end.
         rejected: Rows that were not good enough.
+        reasons: How many of them, by reason.
         accepted: Rows that came through.
         arrival: Place of each row in the order of the sources, by id.
         over: Set when enough rows came through, or no more can come.
@@ -89,6 +90,7 @@ class Bench:
     window: int = WINDOW
     requests_per_row: int = 1
     rejected: list[Rejection] = field(default_factory=list[Rejection])
+    reasons: Counter[str] = field(default_factory=Counter[str])
     accepted: list[Row] = field(default_factory=list[Row])
     arrival: dict[str, int] = field(default_factory=dict[str, int])
     over: Event = field(default_factory=Event)
@@ -157,14 +159,10 @@ class Bench:
             detail: What was found, for people.
         """
         self.rejected.append(Rejection(row=row, reason=reason, detail=detail))
+        self.reasons[reason] += 1
         self._left()
 
     # --- for the flow -------------------------------------------------------------------------------------------------
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """Return how many rows were rejected, by reason."""
-        return Counter(one.reason for one in self.rejected)
 
     def accept(self, row: Row) -> None:
         """Take a row that came through."""

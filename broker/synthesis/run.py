@@ -138,7 +138,7 @@ async def synthesize(
     Args:
         order: What to make.
         means: What to work with.
-        on_progress: Called whenever a row ends.
+        on_progress: Called whenever a row ends or an answer came.
 
     Raises:
         ProviderError: The account as a whole is refused; every answer that came is stored.
@@ -232,6 +232,7 @@ class _Session:
                 requests_per_row=self._order.pipeline.requests[1],
                 changed=self._tell,
             )
+            self._asker.told = self._tell
             tasks.start_soon(self._flow, bench)
             tasks.start_soon(self._mind_the_end)
             if self._means.waves:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from broker.cli.follow import progress_words
 from broker.cli.words import cost_words, dollars, duration, job_title, number, since, spell_seconds, spread, state_words
 from broker.jobs.records import Failure, Job, Wish
 from broker.jobs.spec import DatasetRef, EvaluateSpec, ModelRef, RowFormat, Spec, SynthesizeSpec, TuneSpec, kind_of
@@ -109,3 +110,9 @@ def test_a_cost_that_is_not_known_yet_is_a_bound() -> None:
 def test_numbers() -> None:
     assert number(0.123456) == "0.1235"
     assert number("text") == "text"
+
+
+def test_of_a_synthesis_a_short_line_shows_the_money_the_pace_and_the_time() -> None:
+    data = {"rows": 3, "total_rows": 9, "requests_per_s": 17.61, "cost_usd": 0.5, "left_s": 42.0}
+    told = progress_words({**data, "rejected": {"flesch": 2, "duplicate": 11}})
+    assert told == (3, 9, "$0.50 · 17.6 requests/s · 42.0 s left · rejected: 11 duplicate, 2 flesch")

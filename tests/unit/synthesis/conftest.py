@@ -10,7 +10,7 @@ import pytest
 from broker.sandbox.sections import source_sections
 from broker.synthesis.pipeline import Pipeline, open_pipeline
 from broker.synthesis.prompting import shipped
-from broker.synthesis.run import Means, Order, Outcome, synthesize
+from broker.synthesis.run import Means, Order, Outcome, Progress, synthesize
 from tests.fakes.writing_completer import SpellingEncoder, WritingCompleter
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def made(tmp_path: Path) -> Synthesize:
         sections: int = 60,
         folder: str = "job",
         options: dict[str, Any] | None = None,
+        on_progress: Callable[[Progress], None] = lambda _progress: None,
         **means: Any,
     ) -> Outcome:
         found = open_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
@@ -47,6 +48,6 @@ def made(tmp_path: Path) -> Synthesize:
         given = Means(
             completer=completer, workers=encoder, encoder="spelling", folder=place, output=place / "made", **means
         )
-        return await synthesize(order, given)
+        return await synthesize(order, given, on_progress)
 
     return run

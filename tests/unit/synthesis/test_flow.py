@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from broker.providers.contract import Answer, CompletionRequest
     from broker.synthesis import Bench
+    from broker.synthesis.run import Progress
     from tests.unit.synthesis.conftest import Synthesize
 
 pytestmark = pytest.mark.anyio
@@ -199,3 +200,11 @@ async def test_a_refused_account_ends_it_and_what_came_is_kept(made: Synthesize,
     kept = AnswerBook(tmp_path / "job")
     assert len(kept.paid) == 6
     assert kept.doubtful <= 1
+
+
+async def test_what_was_paid_is_told_while_no_row_has_ended_yet(made: Synthesize) -> None:
+    seen: list[Progress] = []
+    await made(WritingCompleter(cost_usd=0.5), rows=4, on_progress=seen.append)
+    early = [one for one in seen if not one.accepted and not one.rejected]
+    assert max(one.cost_usd for one in early) >= 1.0
+    assert max(one.requests for one in early) >= 2
