@@ -254,6 +254,13 @@ def _check(request: SynthesisRequest, pipeline: Pipeline, records: Sequence[Mapp
         problems.append(Problem(where="--source", what=f"the pipeline {pipeline.name} needs source texts", fix=fix))
     if not problems and records and pipeline.needs_source:
         problems += _enough(request, pipeline, records)
+    if not problems and pipeline.most is not None:
+        most = pipeline.most(records, pipeline.with_defaults(request.options))
+        if most < request.rows:
+            what = f"the pipeline {pipeline.name} can make {most} rows of this, not {request.rows}"
+            options = {"personas", "scenarios", "passes"} & {parameter.name for parameter in pipeline.parameters}
+            fix = f"fewer rows, or more of {', '.join(sorted(options))} (--set NAME=NUMBER)"
+            problems.append(Problem(where="--rows", what=what, fix=fix))
     return problems
 
 

@@ -111,6 +111,8 @@ def show_made(job: Job) -> None:
     table.add_row("accepted", f"{result['accepted']:,} of {result['requested']:,}")
     for reason, count in result["reasons"].items():
         table.add_row(f"rejected: {reason}", f"{count:,}")
+    if "rare_rows" in (result.get("coverage") or {}):
+        table.add_row("rare cases", f"{result['coverage']['rare_rows']:,}")
     table.add_section()
     table.add_row("answers", f"{result['requests']:,}")
     if taken := result.get("answers_of_other_jobs"):

@@ -39,6 +39,7 @@ _TOLD = (
     "seconds",
     "cost_usd",
     "row_format",
+    "coverage",
 )
 # Answers of so many earlier jobs of the account are looked through.
 _EARLIER = 100

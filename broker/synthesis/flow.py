@@ -160,14 +160,14 @@ class Bench:
         """
         self.rejected.append(Rejection(row=row, reason=reason, detail=detail))
         self.reasons[reason] += 1
-        self._left()
+        self._left(row)
 
     # --- for the flow -------------------------------------------------------------------------------------------------
 
     def accept(self, row: Row) -> None:
         """Take a row that came through."""
         self.accepted.append(row)
-        self._left()
+        self._left(row)
         if len(self.accepted) >= self.target:
             self.over.set()
 
@@ -197,8 +197,8 @@ class Bench:
         affordable = max(1.0, self.asker.reach() / self.requests_per_row)
         return int(min(self.window, ceil(missing / share) + 2, affordable))
 
-    def _left(self) -> None:
-        self._under_way -= 1
+    def _left(self, row: Row) -> None:
+        self._under_way -= row.id in self.arrival  # a source may ask for what it needs before any row sets out
         self.stir()
         self.changed()
 

@@ -14,7 +14,7 @@ from broker.synthesis.measures import diversity, histogram
 from broker.synthesis.report import Alike, DataReport, Lineage, Pair, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from broker.synthesis.measures import Histogram
 
@@ -172,11 +172,15 @@ _RUN = (
     ("requested", "rows asked for", "{:,}"),
     ("accepted", "rows accepted", "{:,}"),
     ("requests", "requests", "{:,}"),
+    ("answers_of_other_jobs", "paid for by earlier jobs", "{:,}"),
     ("possibly_paid_twice", "possibly paid twice", "{:,}"),
     ("input_tokens", "input tokens", "{:,}"),
     ("output_tokens", "output tokens", "{:,}"),
     ("cost_usd", "cost", "{:,.4f} USD"),
 )
+
+
+_MOST_COVERED = 12
 
 
 def _run(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -187,7 +191,17 @@ def _run(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             found.append((label, value))
         elif isinstance(value, int | float):
             found.append((label, form.format(value)))
-    return tuple(found)
+    return (*found, *_covered(manifest.get("coverage")))
+
+
+def _covered(coverage: object) -> Iterator[tuple[str, str]]:
+    """Yield what the rows cover, as the pipeline counted it: a number each, or the most frequent of many."""
+    for name, value in coverage.items() if is_object(coverage) else ():
+        if is_object(value):
+            shown = ", ".join(f"{word} ({count})" for word, count in list(value.items())[:_MOST_COVERED])
+            yield f"covered {name} ({len(value)})", shown
+        else:
+            yield f"covered {name}".replace("_", " "), str(value)
 
 
 def _files(manifest: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:

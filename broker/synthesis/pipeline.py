@@ -64,6 +64,7 @@ class Pipeline:
         required: Names of options that have no sensible default.
         requests: Requests for a row, at least and at most; for the estimate.
         coverage: Counts what the accepted rows cover, for the report.
+        most: Returns how many rows can come of the source's records and the options, where that is known.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Pipeline:
     required: tuple[str, ...] = ()
     requests: tuple[int, int] = (1, 3)
     coverage: Callable[[Sequence[Row]], dict[str, Any]] | None = None
+    most: Callable[[Sequence[Mapping[str, Any]], Options], int] | None = None
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

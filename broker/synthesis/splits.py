@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -37,8 +38,8 @@ class Split:
 def split_rows(dataset: Dataset, *, validation: float, subsets: Sequence[int] = (), seed: int = 0) -> Split:
     """Split accepted rows.
 
-    Rows whose prompts are the same or nearly so (`broker.jobs.datasets.overlap` with its threshold) stay on one side,
-    so the validation part may be smaller by the rest of such a group.
+    Rows whose prompts are the same or nearly so (`broker.jobs.datasets.overlap` with its threshold), or that are made
+    of one source text, stay on one side, so the validation part may be smaller by the rest of such a group.
 
     Args:
         dataset: The accepted rows.
@@ -51,7 +52,7 @@ def split_rows(dataset: Dataset, *, validation: float, subsets: Sequence[int] = 
     """
     rows = len(dataset.rows)
     wanted = round(rows * validation) if validation < 1 else int(validation)
-    held = _held_out(clusters(dataset), min(wanted, rows), seed)
+    held = _held_out(_joined([*clusters(dataset), *_of_one_source(dataset)]), min(wanted, rows), seed)
     train = [place for place in range(rows) if place not in held]
     Random(f"{seed}/train").shuffle(train)
     sizes = subsets or [round(len(train) * size / PAPER_ROWS) for size in PAPER_SIZES]
@@ -60,6 +61,36 @@ def split_rows(dataset: Dataset, *, validation: float, subsets: Sequence[int] = 
         train=tuple(train),
         subsets=tuple(sorted({size for size in sizes if 0 < size < len(train)})),
     )
+
+
+def _of_one_source(dataset: Dataset) -> list[list[int]]:
+    """Return the places of rows by the source that their lineage names."""
+    found: dict[str, list[int]] = {}
+    for place, row in enumerate(dataset.rows):
+        source = row.extra.get("lineage", {}).get("source", {})
+        name = source.get("sha256") or json.dumps(source, sort_keys=True)
+        if source:
+            found.setdefault(name, []).append(place)
+    return list(found.values())
+
+
+def _joined(groups: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the groups with those joined that share a member, each in the order of its places."""
+    first: dict[int, int] = {}
+
+    def leader(place: int) -> int:
+        while (above := first.setdefault(place, place)) != place:
+            first[place] = place = first.setdefault(above, above)
+        return place
+
+    for group in groups:
+        for place in group:
+            one, other = sorted((leader(group[0]), leader(place)))
+            first[other] = one
+    joined: dict[int, list[int]] = {}
+    for place in sorted(first):
+        joined.setdefault(leader(place), []).append(place)
+    return list(joined.values())
 
 
 def _held_out(groups: Sequence[Sequence[int]], wanted: int, seed: int) -> set[int]:

@@ -78,6 +78,13 @@ async def pairs(records: Sequence[Mapping[str, Any]], bench: Bench) -> AsyncIter
             yield Row(id=id_, source=source, data={"person": person, "place": place})
 
 
+def most(records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> int:
+    """Return how many conversations there can be."""
+    people = len(_given(records, "persona", "name")) or int(options["personas"])
+    places = len(_given(records, "scenario", "title")) or int(options["scenarios"])
+    return people * places * int(options["passes"])
+
+
 def _given(records: Sequence[Mapping[str, Any]], key: str, name: str) -> Cast:
     found = [record[key] for record in records if record.get(key)]
     return [{name: "", **one} if isinstance(one, dict) else {name: str(one)[:60], "text": str(one)} for one in found]
@@ -97,7 +104,13 @@ async def _cast(bench: Bench, kind: str, schema: Mapping[str, Any], key: str) ->
             "known": "\n".join(f"- {name}" for name in found) or "nobody yet",
         }
         turn += 1
-        made = await bench.ask(Row(id=f"{kind}.{turn}"), kind, schema=schema, domain=bench.options["domain"], **asked)
+        row = Row(id=f"{kind}.{turn}")
+        try:
+            made = await bench.ask(row, kind, schema=schema, domain=bench.options["domain"], **asked)
+        except RejectedError as error:  # with those that are there already it goes on
+            bench.reject(row, error.reason, error.detail)
+            idle += 1
+            continue
         fresh = {str(one[key]).strip(): one for one in made[kind] if str(one[key]).strip() not in found}
         found.update(list(fresh.items())[:count])
         idle = 0 if fresh else idle + 1
@@ -172,6 +185,7 @@ pipeline = Pipeline(
     source=pairs,
     write=write,
     coverage=coverage,
+    most=most,
     options=(
         Parameter(name="domain", types=("str",), default="", help="What the conversations are about, in your words."),
         Parameter(name="personas", types=("int",), default=20, minimum=1, help="People to invent."),

@@ -167,6 +167,14 @@ class TestLenience:
         assert found.lineage is not None and found.lineage.rows == 1
         assert found.run == (("cost", "unknown"),)
 
+    def test_what_a_pipeline_says_it_covered_is_shown(self, made: Path) -> None:
+        coverage = {"personas": 15, "rare_rows": 6, "categories": {"doubt": 4, "habit": 1}, HOSTILE: {HOSTILE: HOSTILE}}
+        (made / "manifest.json").write_text(json.dumps({"coverage": coverage}), encoding="utf-8")
+        told = dict(report(made).run)
+        assert (told["covered personas"], told["covered rare rows"]) == ("15", "6")
+        assert told["covered categories (2)"] == "doubt (4), habit (1)"
+        assert {"script", "img"}.isdisjoint(_Page(to_page([report(made)])).tags)
+
     def test_a_folder_without_rows_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no rows\.jsonl"):
             read_output(str(tmp_path))
@@ -222,7 +230,7 @@ class TestPage:
         }
         write(tmp_path / "rows.jsonl", [hostile, hostile])
         write(tmp_path / "rejected.jsonl", [{"reason": HOSTILE, "detail": HOSTILE, "data": {HOSTILE: HOSTILE}}])
-        manifest = {"model": HOSTILE, "files": {HOSTILE: {"sha256": HOSTILE, "rows": HOSTILE}}}
+        manifest = {"model": HOSTILE, "files": {HOSTILE: {"sha256": HOSTILE, "rows": HOSTILE}}, "coverage": HOSTILE}
         (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         read = _Page(to_page([report(tmp_path)]))
         assert {"script", "img"}.isdisjoint(read.tags)

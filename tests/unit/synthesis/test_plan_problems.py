@@ -30,11 +30,12 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         (("--output", "made"), "needs source texts"),
         (("--source", "sections.jsonl"), "--output DIR"),
         (("--source", "sections.jsonl", "--output", "made", "--rows", "3"), "passes=3"),
+        (("--pipeline", "persona", "--set", "domain=debt", "--output", "made", "--rows", "401"), "can make 400 rows"),
     ],
 )
 def test_a_plan_says_what_is_wrong(terminal: Terminal, words: tuple[str, ...], says: str) -> None:
     told = terminal.here(
-        "submit", "--provider", "local", "--model", "sandbox-writer", "--pipeline", "qa", "--dry-run", *words
+        "submit", "--provider", "local", "--model", "sandbox-writer", "--synthesize", "--dry-run", *words
     )
     assert told.code == 2
     assert says in " ".join(told.err.split())

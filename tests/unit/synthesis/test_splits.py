@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -101,3 +102,20 @@ def test_nothing_held_out_when_nothing_is_wanted(validation: float) -> None:
     split = split_rows(dataset(["one", "two", "three"]), validation=validation)
     assert split.validation == ()
     assert sorted(split.train) == [0, 1, 2]
+
+
+def test_rows_of_one_source_text_stay_on_one_side() -> None:
+    plain = dataset(
+        [f"Question {number} about {WORDS[number % 11]} {'abcdefgh'[number % 8] * 20}" for number in range(60)]
+    )
+    sources = [{"sha256": f"{number // 3}"} if number < 30 else {} for number in range(60)]
+    rows = tuple(
+        replace(row, extra={"lineage": {"source": source}} if source else {})
+        for row, source in zip(plain.rows, sources, strict=True)
+    )
+    whole = replace(plain, rows=rows)
+    for seed in range(5):
+        held = set(split_rows(whole, validation=20, seed=seed).validation)
+        assert held
+        assert all(len({place in held for place in range(3 * text, 3 * text + 3)}) == 1 for text in range(10))
+    assert split_rows(plain, validation=20, seed=1).validation != split_rows(whole, validation=20, seed=1).validation
