@@ -214,7 +214,8 @@ class OverlapFinder:
         path = self._artifacts.path(data.sha256)
         if data.extra_sha256 is None or not self._artifacts.has(data.extra_sha256):
             return load_rows(path)
-        return load_rows(path, extras=self._artifacts.path(data.extra_sha256).read_text(encoding="utf-8").splitlines())
+        extras = self._artifacts.path(data.extra_sha256).read_text(encoding="utf-8")
+        return load_rows(path, extras=extras.removesuffix("\n").split("\n"))
 
 
 class _Book:

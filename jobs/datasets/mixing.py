@@ -190,12 +190,14 @@ def _misfits(real: Dataset, synthetic: Dataset) -> list[Problem]:
 def _shortages(sources: Sequence[tuple[str, Dataset, int]]) -> list[Problem]:
     wanted = [count for _, _, count in sources]
     share = min(len(dataset.rows) / count for _, dataset, count in sources if count)
-    possible = ":".join(str(int(count * share)) for count in wanted)
+    fewer = [int(count * share) for count in wanted]
+    same = [bool(count) for count in wanted] == [bool(count) for count in fewer]
+    fix = f", or take the same ratio of fewer: --ratio {':'.join(map(str, fewer))}" if same else ""
     return [
         Problem(
             where=dataset.name,
             what=f"{count} {source} rows are wanted, it has {len(dataset.rows)}",
-            fix=f"give more rows, or take the same ratio of fewer: --ratio {possible}",
+            fix=f"give more rows{fix}",
         )
         for source, dataset, count in sources
         if count > len(dataset.rows)

@@ -142,8 +142,8 @@ class Batches:
         return await self.connection.read(call, "batches.list")
 
     async def _inline(self, record: Record) -> list[types.InlinedRequest]:
-        text = await anyio.Path(self.artifacts.path(record.sha256)).read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines()]
+        stored = await anyio.Path(self.artifacts.path(record.sha256)).read_bytes()
+        rows = [json.loads(line) for line in stored.splitlines()]  # bytes: U+2028 in a text ends no line
         return [
             types.InlinedRequest(
                 contents=list(contents_of(row["request"])),

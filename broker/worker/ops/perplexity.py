@@ -83,8 +83,8 @@ def _vocabulary(base: Base) -> str:
 
 def _rows(args: dict[str, Any]) -> list[dict[str, Any]]:
     if args.get("file"):
-        lines = Path(args["file"]).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        with Path(args["file"]).open("rb") as lines:
+            return [json.loads(line) for line in lines]
     rows: list[dict[str, Any]] = args["rows"]
     return rows
 

@@ -62,6 +62,15 @@ async def test_all_rows_come_from_one_batch_at_half_the_price(open_desk: OpenDes
         assert any(text.startswith("batch ") for text, _, _ in desk.reports)
 
 
+@WAYS
+async def test_a_text_may_hold_line_ends_of_other_kinds(open_desk: OpenDesk, way: dict[str, Any]) -> None:
+    async with open_desk(**OPTIONS, **way) as desk:
+        odd = "one\u2028two\x85three"
+        found = await desk.ask(odd, "q1")
+        assert [answer.text for answer in found.values()] == [f"answer to {odd}", "answer to q1"]
+        assert live(desk) == 0
+
+
 async def test_a_batch_asks_just_as_live(open_desk: OpenDesk) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     bodies: list[dict[str, Any]] = []

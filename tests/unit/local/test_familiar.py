@@ -161,3 +161,12 @@ def test_the_command_writes_scores_and_the_most_familiar_rows(
     lowest = [min(by_line[str(path), line] for path in files) for line in range(1, ROWS + 1)]
     assert [row["perplexity"] for row in best] == lowest
     assert told["picked"]["of"][str(files[1])] > ROWS * 0.8
+
+
+@pytest.mark.anyio
+async def test_a_text_may_hold_line_ends_of_other_kinds(broker: Broker, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    rows = [chat("Line ends?", f"One\u2028two\x85three\u2029{number}.") for number in range(3)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    found = await broker.familiarity([path], "sandbox")
+    assert [score.tokens > 3 for score in found.scores] == [True] * 3
