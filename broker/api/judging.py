@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from broker.api.judges import judge_spec, named_judge, price
 from broker.api.pairs import Named, Pairs, answers_of, judged_by
 from broker.errors import BudgetError, SpecError, UserError
+from broker.evaluation.families import in_family
 from broker.evaluation.judging.asking import JUDGEMENTS, Counted, Judge
 from broker.evaluation.pairwise import Answered, judge_pair, pair_questions
 from broker.evaluation.preference import Pair, PreferenceResult, load_preferences, pair_folder, save_preference
@@ -138,7 +139,7 @@ class Judging(Pairs):
         finally:
             await asking.aclose()
             lock.release()
-        return result
+        return in_family(result, await blocking(load_preferences, self.data_dir, plan.pair.experiment))
 
     def _asking(self, pair: Pair, spec: JudgeSpec, **options: Any) -> Judge:
         def opened() -> Completer:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from broker.api.pairs import Pairs, answers_of, judged_by
 from broker.errors import UserError
-from broker.evaluation.preference import Pair, PreferenceResult, experiment_folder, pair_folder
+from broker.evaluation.families import in_family
+from broker.evaluation.preference import (
+    Pair,
+    PreferenceResult,
+    experiment_folder,
+    load_preferences,
+    pair_folder,
+)
 from broker.evaluation.prompts import expected
 from broker.jobs.blocking import blocking
 from broker.jobs.datasets import load_dataset
@@ -96,7 +103,8 @@ class Voting(Pairs):
             prompts, seed = book.sample
             asked: dict[str, Any] = {"criterion": book.criterion, "prompts": prompts, "seed": seed}
             counted.append(await self.count_votes(await self.booth(first, second, name, **asked)))
-        return counted
+        kept = await blocking(load_preferences, self.data_dir, name)  # each count changes the family of the others
+        return [in_family(one, kept) for one in counted]
 
     def _open(
         self,

@@ -142,6 +142,8 @@ class PreferenceResult:
         low: Lower end of its 95 % interval.
         high: Upper end.
         p: Exact sign test of wins against losses, two-sided; 1 without a decided row.
+        p_adjusted: The same after Holm over its family (`broker.evaluation.families`); None by itself.
+        family: How many results the family has.
         agreement: Share of pairs of judgements on the same row that are equal; None where no row has two.
         alpha: Krippendorff's alpha of the same judgements, ties between the two sides; None where it cannot be had.
         position_bias: How much more often than half of the time the answer shown first was preferred (of opinions with
@@ -168,6 +170,8 @@ class PreferenceResult:
     low: float | None = None
     high: float | None = None
     p: float = 1.0
+    p_adjusted: float | None = None
+    family: int = 1
     agreement: float | None = None
     alpha: float | None = None
     position_bias: float | None = None
@@ -309,14 +313,20 @@ def save_preference(result: PreferenceResult, data_dir: Path) -> Path:
     Raises:
         StoreError: The disk refused; an older file is intact.
     """
-    by = result.by if result.source is Source.JUDGE else ""  # more voters are still the same vote
-    mark = hashlib.sha256(json.dumps([by, dump(dict(result.made_by))], sort_keys=True).encode()).hexdigest()[:8]
-    path = pair_folder(data_dir, result.pair) / f"{result.source}-{mark}.json"
-    text = json.dumps({"format": FORMAT, **dump(result)}, ensure_ascii=False, allow_nan=False)
+    path = pair_folder(data_dir, result.pair) / f"{mark_of(result)}.json"
+    alone = replace(result, p_adjusted=None, family=1)  # the next result changes the family
+    text = json.dumps({"format": FORMAT, **dump(alone)}, ensure_ascii=False, allow_nan=False)
     with guarded(path, "write the preferences"):
         make_folder(path.parent)
         write_whole(path, text.encode())
     return path
+
+
+def mark_of(result: PreferenceResult) -> str:
+    """Return what tells a result from others of the same pair: a judge and how it was asked, or the vote."""
+    by = result.by if result.source is Source.JUDGE else ""  # more voters are still the same vote
+    mark = hashlib.sha256(json.dumps([by, dump(dict(result.made_by))], sort_keys=True).encode()).hexdigest()[:8]
+    return f"{result.source}-{mark}"
 
 
 def load_preferences(data_dir: Path, experiment: str) -> list[PreferenceResult]:

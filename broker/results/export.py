@@ -19,10 +19,10 @@ JSON, whose keys are stable (new ones may come):
      "high", "p", "p_adjusted", "different", "effect", "spread", "detectable", "method"}],
   "detectable": [{"metric", "n", "now", "with_1000"}],
   "preferences": [{"left": KEY, "right": KEY, "left_label", "right_label", "source": "people"|"judge", "by", "n",
-     "wins", "losses", "ties", "win_rate", "low", "high", "p", "agreement", "alpha", "position_bias", "swaps", "flips",
-     "unscored", "failures": {}, "cost_usd", "made_by": {}, "remarks": [], "panel": null|{"criterion", "voters",
-     "votes", "left", "right", "ties", "skipped", "median_s", "share"|"first"|"easier"|"ease": {"value", "low", "high",
-     "p", "n", "method"}, "left_out": {}, "helped", "stale"}}],
+     "wins", "losses", "ties", "win_rate", "low", "high", "p", "p_adjusted", "family", "agreement", "alpha",
+     "position_bias", "swaps", "flips", "unscored", "failures": {}, "cost_usd", "made_by": {}, "remarks": [],
+     "panel": null|{"criterion", "voters", "votes", "left", "right", "ties", "skipped", "median_s",
+     "share"|"first"|"easier"|"ease": {"value", "low", "high", "p", "n", "method"}, "left_out": {}, "helped", "stale"}}],
   "conditions": {}, "notes": [], "warnings": [],
   "arrangement": {"sort", "filters": [], "group", "columns": []}, "hidden": [{"key", "label"}]
 }

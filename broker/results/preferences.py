@@ -48,7 +48,7 @@ def preference_warnings(results: Iterable[PreferenceResult]) -> list[str]:
 def preference_verdict(result: PreferenceResult) -> str:
     """Return in one line who is preferred: `tuned is preferred to base`, or that they cannot be told apart."""
     left, right = result.pair.left_label, result.pair.right_label
-    if result.p >= ALPHA:
+    if (result.p if result.p_adjusted is None else result.p_adjusted) >= ALPHA:
         return f"{left} and {right} cannot be told apart"
     return f"{left} is preferred to {right}" if result.wins > result.losses else f"{right} is preferred to {left}"
 
@@ -69,6 +69,14 @@ def correlation(estimate: Estimate) -> str:
     return f"{estimate.value:.2f}{ends}" + (f", {p_said(estimate.p)}" if estimate.p is not None else "")
 
 
+def sign_test(result: PreferenceResult) -> str:
+    """Return the test in words; where several pairs were tested, also after Holm over them."""
+    alone = f"sign test {p_said(result.p)}"
+    if result.p_adjusted is None or result.family < 2:
+        return alone
+    return f"{alone}, {p_said(result.p_adjusted)} after Holm over {result.family} comparisons"
+
+
 def p_said(p: float) -> str:
     """Return a p value in a sentence: `p = 0.034`, `p < 0.001`."""
     said = p_value(p)
@@ -83,7 +91,7 @@ def p_value(p: float) -> str:
 def _told(result: PreferenceResult) -> list[str]:
     pair, asked = result.pair, f", asked “{result.panel.criterion}”" if result.panel else ""
     won = f"{result.wins} of {result.n} prompts won by {pair.left_label}, {result.losses} by {pair.right_label}"
-    rate = f"win rate {share(result.win_rate, result.low, result.high)}, sign test {p_said(result.p)}"
+    rate = f"win rate {share(result.win_rate, result.low, result.high)}, {sign_test(result)}"
     head = f"Preference, by {result.by}{asked}: {preference_verdict(result)} ({won}, {result.ties} tied; {rate})."
     lines = [" ".join([head, *_agreed(result)])]
     return [*lines, *_panel(result, result.panel)] if result.panel else lines

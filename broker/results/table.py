@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from broker.evaluation.families import with_holm
 from broker.evaluation.metrics import Kind
 from broker.evaluation.shares import compare_results
 from broker.results.leakage import overlap_warnings, with_overlap
@@ -58,6 +59,7 @@ def build_table(
     for column in columns:
         rows = [marked(row, column, rankings[column.name]) for row in rows]
     shared = conditions(experiment, results)
+    preferred = with_holm(preferences)
     seen = tuple(ranking.detectable for ranking in rankings.values() if ranking.detectable is not None)
     return ResultsTable(
         experiment=experiment.name,
@@ -65,13 +67,13 @@ def build_table(
         rows=tuple(rows),
         comparisons=tuple(one for ranking in rankings.values() for one in ranking.comparisons),
         detectable=seen,
-        preferences=tuple(preferences),
+        preferences=tuple(preferred),
         conditions=shared,
-        notes=(*notes(columns, rows, shared, seen), *preference_notes(preferences)),
+        notes=(*notes(columns, rows, shared, seen), *preference_notes(preferred)),
         warnings=(
             *overlap_warnings(rows, overlap or {}),
             *warnings(experiment, columns, rows, results, shared),
-            *preference_warnings(preferences),
+            *preference_warnings(preferred),
         ),
     )
 

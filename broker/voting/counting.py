@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from broker.evaluation.preference import PreferenceResult, save_preference
+from broker.evaluation.families import in_family
+from broker.evaluation.preference import PreferenceResult, load_preferences, save_preference
 from broker.voting.tally import tally
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def count_votes(booth: Booth, data_dir: Path) -> PreferenceResult:
 
     result = tally(booth.ballot, booth.book.votes(), score=flesch)
     result = result if booth.first in ("", result.pair.left) else result.turned()
-    if result.n:
-        save_preference(result, data_dir)
-    return result
+    if not result.n:
+        return result
+    save_preference(result, data_dir)
+    return in_family(result, load_preferences(data_dir, result.pair.experiment))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from broker.results.preferences import p_said, preference_verdict, share
+from broker.results.preferences import preference_verdict, share, sign_test
 
 if TYPE_CHECKING:
     from broker.evaluation.preference import PreferenceResult
@@ -29,7 +29,7 @@ def _one(result: PreferenceResult) -> str:
         for name, count, whose in parts
         if count
     )
-    rate = f"win rate {share(result.win_rate, result.low, result.high)}, sign test {p_said(result.p)}"
+    rate = f"win rate {share(result.win_rate, result.low, result.high)}, {sign_test(result)}"
     agreed = "" if result.agreement is None else f"; two judgements agree in {share(result.agreement)} of cases"
     asked = f", asked “{result.panel.criterion}”" if result.panel else ""
     return (
