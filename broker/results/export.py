@@ -22,7 +22,8 @@ JSON, whose keys are stable (new ones may come):
      "wins", "losses", "ties", "win_rate", "low", "high", "p", "p_adjusted", "family", "agreement", "alpha",
      "position_bias", "swaps", "flips", "unscored", "failures": {}, "cost_usd", "made_by": {}, "remarks": [],
      "panel": null|{"criterion", "voters", "votes", "left", "right", "ties", "skipped", "median_s",
-     "share"|"first"|"easier"|"ease": {"value", "low", "high", "p", "n", "method"}, "left_out": {}, "helped", "stale"}}],
+     "share"|"first"|"easier"|"ease": {"value", "low", "high", "p", "n", "method"}, "left_out": {}, "helped",
+     "stale"}}],
   "conditions": {}, "notes": [], "warnings": [],
   "arrangement": {"sort", "filters": [], "group", "columns": []}, "hidden": [{"key", "label"}]
 }
