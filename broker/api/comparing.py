@@ -103,7 +103,7 @@ class _Desk:
     def _roster(self, experiments: Sequence[Experiment]) -> Roster:
         from broker.results.roster import make_roster
 
-        found = [gather(self._store, self._data_dir, experiment) for experiment in experiments]
+        found = [gather(self._store, self._artifacts, self._data_dir, experiment) for experiment in experiments]
         jobs = {job.id: job for each, _ in found for job in each}
         results = {key: result for _, each in found for key, result in each.items()}
         return make_roster(" and ".join(one.name for one in experiments), list(jobs.values()), results)

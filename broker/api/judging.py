@@ -179,7 +179,7 @@ def _pair(named: Named) -> Pair:
         right=right.id,
         left_label=one.label,
         right_label=other.label,
-        validation_sha256=judged_by(left).validation.sha256,
+        validation_sha256=one.validation_sha256,
     )
 
 

@@ -89,7 +89,7 @@ def _check_pair(rows: tuple[ResultRow, ResultRow], jobs: tuple[Job, Job]) -> Non
     if one.id == other.id:
         raise UserError(f"{rows[0].label} cannot be compared with itself", fix="name two rows of the table")
     sets = [judged_by(job).validation for job in jobs]
-    if sets[0].sha256 != sets[1].sha256:
+    if rows[0].validation_sha256 != rows[1].validation_sha256:
         what = " and ".join(f"{row.label}: {each.name}" for row, each in zip(rows, sets, strict=True))
         raise UserError(
             f"the two answered different validation sets ({what})", fix="name two rows that answered the same one"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from broker.api.frozen import FrozenSets
 from broker.api.judges import estimate_judge, judging
 from broker.api.lineage import makers_of, trained_on
 from broker.api.overlaps import OverlapFinder
@@ -110,6 +110,7 @@ class Planner:
         self._store = store
         self._artifacts = artifacts
         self._accounts = accounts
+        self._sets = FrozenSets(store, artifacts)
 
     async def plan(self, request: ExperimentRequest, *, adopted: Sequence[tuple[Handle, TuneSpec]] = ()) -> Plan:
         """Read, check and price everything.
@@ -131,7 +132,7 @@ class Planner:
         token = self._settings.hf_token
         sources = Sources(request, self._artifacts, token.get_secret_value() if token else None)
         validation = await sources.validation()
-        experiment = self._experiment(request, validation)
+        experiment = await blocking(self._experiment, request, validation)
         trained = [(self._adoption(handle, spec, draft), spec) for handle, spec in adopted]
         for tuning in request.tunings:
             trained.append(await self._tuning(tuning, request, draft, sources))
@@ -346,12 +347,12 @@ class Planner:
     # --- the whole --------------------------------------------------------------------------------------------------
 
     def _experiment(self, request: ExperimentRequest, validation: DatasetRef | None) -> Experiment:
-        name = request.name or self._settings.defaults.experiment or _default_name(validation)
+        name = request.name or self._settings.defaults.experiment or self._sets.default_name(validation)
         budget = request.budget_usd if request.budget_usd is not None else self._settings.defaults.budget_usd
         return Experiment(
             name=name,
             created_at=datetime.now(UTC),
-            validation_sha256=validation.sha256 if validation else None,
+            validation_sha256=self._sets.as_stored(name, validation),
             budget_usd=budget,
             decoding=request.decoding,
             notes=dict(request.notes),
@@ -382,12 +383,6 @@ def base_of(spec: TuneSpec, provider: Provider) -> ModelRef:
     announced = {parameter.name: parameter.default for parameter in provider.capabilities.parameters}
     precision = spec.parameters.get("precision") or announced.get("precision")
     return ModelRef(provider=spec.provider, name=spec.model, precision=str(precision) if precision else None)
-
-
-def _default_name(validation: DatasetRef | None) -> str:
-    if validation is None:
-        return "no-validation"
-    return f"{Path(validation.name).stem}-{validation.sha256[:6]}"
 
 
 def _distinct(wanted: Sequence[tuple[EvaluateSpec, str]]) -> list[tuple[EvaluateSpec, str]]:

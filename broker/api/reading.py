@@ -39,7 +39,8 @@ class Reading(Opened):
             all_pairs: Compare every pair of models, not only each with its base and with the best.
         """
         found = await self.experiment(experiment)
-        return await blocking(read_table, self._store, self.data_dir, found, all_pairs=all_pairs)
+        artifacts = self._engine.artifacts
+        return await blocking(read_table, self._store, artifacts, self.data_dir, found, all_pairs=all_pairs)
 
     async def report(
         self,

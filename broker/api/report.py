@@ -50,7 +50,9 @@ def read_report(
     from broker.results.answers import DEFAULT_ROWS, AnswerBook, worth_reading
 
     most = DEFAULT_ROWS if answers is None else answers
-    table = arrange(read_table(store, data_dir, experiment, all_pairs=all_pairs), arrangement or Arrangement())
+    table = arrange(
+        read_table(store, artifacts, data_dir, experiment, all_pairs=all_pairs), arrangement or Arrangement()
+    )
     book = _answers(judged_jobs(store, experiment.name), artifacts, data_dir, table) if most > 0 else AnswerBook()
     losses = tuple(curve for curve in _losses(store, table) if curve.training or curve.validation)
     return Report(table=table, losses=losses, answers=worth_reading(table, book, most))
@@ -87,7 +89,7 @@ def _note(points: dict[float, float], data: Mapping[str, Any], names: tuple[str,
 
 def _answers(jobs: list[Job], artifacts: Artifacts, data_dir: Path, table: ResultsTable) -> AnswerBook:
     """Return every prompt with the answers of the shown models to the table's own validation set."""
-    from broker.jobs.datasets import load_dataset
+    from broker.jobs.datasets import frozen_hash, load_dataset
     from broker.results.answers import AnswerBook
 
     shown = {row.evaluation_job: row.key for row in table.rows if row.evaluation_job is not None and row.n is not None}
@@ -95,7 +97,7 @@ def _answers(jobs: list[Job], artifacts: Artifacts, data_dir: Path, table: Resul
     asked = [
         (job, job.spec)
         for job in jobs
-        if job.id in shown and isinstance(job.spec, EvaluateSpec) and job.spec.validation.sha256 == own
+        if job.id in shown and isinstance(job.spec, EvaluateSpec) and frozen_hash(job.spec.validation, artifacts) == own
     ]
     if not asked:
         return AnswerBook()

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from broker.api.frozen import own_set
 from broker.api.overlaps import DOCUMENT
-from broker.jobs.states import JobKind, State
+from broker.jobs.spec import EvaluateSpec
+from broker.jobs.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from broker.evaluation import EvaluationResult
+    from broker.jobs.artifacts import Artifacts
     from broker.jobs.records import Experiment, Job
     from broker.jobs.store.protocol import Store
     from broker.results import ResultsTable
 
 
-def read_table(store: Store, data_dir: Path, experiment: Experiment, *, all_pairs: bool = False) -> ResultsTable:
+def read_table(
+    store: Store, artifacts: Artifacts, data_dir: Path, experiment: Experiment, *, all_pairs: bool = False
+) -> ResultsTable:
     """Build the table of an experiment from what is stored.
 
     Args:
         store: Knows the jobs.
+        artifacts: Holds the validation sets.
         data_dir: Holds the answers and scores.
         experiment: The experiment.
         all_pairs: Compare every pair of models.
@@ -31,26 +38,30 @@ def read_table(store: Store, data_dir: Path, experiment: Experiment, *, all_pair
     from broker.evaluation.preference import load_preferences
     from broker.results import build_table
 
-    jobs, evaluations = gather(store, data_dir, experiment)
+    jobs, evaluations = gather(store, artifacts, data_dir, experiment)
+    frozen = replace(experiment, validation_sha256=own_set(experiment, jobs, artifacts))
     overlap = store.document(DOCUMENT, experiment.name) or {}
     preferences = load_preferences(data_dir, experiment.name)
     kept = KeptTests(data_dir / "results" / "tests" / f"{sha256(experiment.name.encode()).hexdigest()[:16]}.json")
     more: dict[str, Any] = {"preferences": preferences, "overlap": overlap, "test": kept}
-    table = build_table(experiment, jobs, evaluations, all_pairs=all_pairs, **more)
+    table = build_table(frozen, jobs, evaluations, all_pairs=all_pairs, **more)
     kept.save()
     return table
 
 
-def gather(store: Store, data_dir: Path, experiment: Experiment) -> tuple[list[Job], dict[str, EvaluationResult]]:
+def gather(
+    store: Store, artifacts: Artifacts, data_dir: Path, experiment: Experiment
+) -> tuple[list[Job], dict[str, EvaluationResult]]:
     """Return the jobs of an experiment, those of others that it judges, and what its evaluations found.
 
     Args:
         store: Knows the jobs.
+        artifacts: Holds the validation sets.
         data_dir: Holds the answers and scores.
         experiment: The experiment.
     """
     jobs = judged_jobs(store, experiment.name)
-    return jobs, _evaluations(data_dir, jobs)
+    return jobs, _evaluations(artifacts, data_dir, jobs)
 
 
 def judged_jobs(store: Store, experiment: str) -> list[Job]:
@@ -61,10 +72,17 @@ def judged_jobs(store: Store, experiment: str) -> list[Job]:
     return [*(store.job(job_id) for job_id in judged if job_id is not None and job_id not in known), *jobs]
 
 
-def _evaluations(data_dir: Path, jobs: Sequence[Job]) -> dict[str, EvaluationResult]:
+def _evaluations(artifacts: Artifacts, data_dir: Path, jobs: Sequence[Job]) -> dict[str, EvaluationResult]:
     from broker.evaluation import load_result
+    from broker.jobs.datasets import frozen_hash
     from broker.scheduler.evaluating import evaluation_folder
 
-    done = [job.id for job in jobs if job.kind is JobKind.EVALUATE and job.state is State.SUCCEEDED]
-    found = {job_id: load_result(evaluation_folder(data_dir, job_id)) for job_id in done}
-    return {job_id: result for job_id, result in found.items() if result is not None}
+    found: dict[str, EvaluationResult] = {}
+    for job in jobs:
+        if isinstance(job.spec, EvaluateSpec) and job.state is State.SUCCEEDED:
+            result = load_result(evaluation_folder(data_dir, job.id))
+            if result is not None:
+                # Said anew: an older broker's file has the hash of the rows alone.
+                frozen = {"validation_sha256": frozen_hash(job.spec.validation, artifacts)}
+                found[job.id] = replace(result, conditions={**result.conditions, **frozen})
+    return found

@@ -122,7 +122,7 @@ class Voting(Pairs):
             right=right.id,
             left_label=rows[left.id].label,
             right_label=rows[right.id].label,
-            validation_sha256=judged_by(left).validation.sha256,
+            validation_sha256=rows[left.id].validation_sha256,
         )
         dataset = load_dataset(judged_by(left).validation, self._engine.artifacts)
         ballot = make_ballot(

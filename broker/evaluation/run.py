@@ -30,7 +30,7 @@ from broker.evaluation.record import ANSWERS, EvaluationResult, save_result
 from broker.evaluation.scoring import score_metric
 from broker.jobs.blocking import blocking
 from broker.jobs.codec import dump
-from broker.jobs.datasets import load_dataset
+from broker.jobs.datasets import frozen_hash, load_dataset
 from broker.jobs.rowfile import RowFile
 from broker.providers.asking import OnThisMachine
 from broker.providers.contract import Answer, Completer, CompletionRequest
@@ -123,7 +123,8 @@ async def evaluate(
     asking = _Asking(folder / ANSWERS, question(spec, model), requests, on_progress)
     answers = await asking.ask(completer, retry_failed=retry_failed)
     rows = _scored(dataset, requests, answers)
-    result = _counted(job_id, label or model.label, len(requests), answers, _conditions(spec, model, metrics))
+    frozen = await blocking(frozen_hash, spec.validation, artifacts)
+    result = _counted(job_id, label or model.label, len(requests), answers, _conditions(spec, model, metrics, frozen))
     if result.failed == result.n:
         raise _nothing(job_id, result)
     result = await _measured(result, metrics, rows, judging, folder)
@@ -285,10 +286,10 @@ def _nothing(job_id: str, result: EvaluationResult) -> RefusedError:
     return RefusedError(what, where=result.model, fix=f"mend that, then ask again: broker resume {job_id}")
 
 
-def _conditions(spec: EvaluateSpec, model: ModelRef, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _conditions(spec: EvaluateSpec, model: ModelRef, metrics: Sequence[Metric], frozen: str) -> dict[str, Any]:
     return {
         "validation": spec.validation.name,
-        "validation_sha256": spec.validation.sha256,
+        "validation_sha256": frozen,
         "policy": spec.policy.name,
         "system": spec.policy.system,
         "decoding": dump(spec.decoding),

@@ -6,6 +6,7 @@ should know before anything is sent.
 """
 
 from broker.jobs.datasets.canonical import canonical_lines, content_hash, load_rows, to_canonical
+from broker.jobs.datasets.frozen import frozen_hash
 from broker.jobs.datasets.mixing import Mix, MixPart, Stratum, mix, mixed_lines, read_ratio
 from broker.jobs.datasets.overlaps import Overlap, overlap
 from broker.jobs.datasets.partition import marked_split, split
@@ -28,6 +29,7 @@ __all__ = [
     "check_dataset",
     "content_hash",
     "estimate_tokens",
+    "frozen_hash",
     "load_dataset",
     "load_rows",
     "marked_split",
