@@ -262,6 +262,28 @@ class UsedRows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expense:
+    """What an experiment spends beside its jobs.
+
+    Attributes:
+        name: For what; unique in the experiment.
+        at: When it was last written (UTC).
+        reserved_usd: The most that it will cost, while that is not known.
+        cost_usd: What it cost; `None` while it goes on, and after a kill until it is taken up again.
+    """
+
+    name: str
+    at: datetime
+    reserved_usd: float = 0.0
+    cost_usd: float | None = None
+
+    @property
+    def usd(self) -> float:
+        """Return what counts against the budget."""
+        return self.reserved_usd if self.cost_usd is None else self.cost_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Jobs, base models, one validation set and metrics: what a results table shows.
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from anyio import CancelScope
+
 from broker.api.judges import judge_spec, named_judge, price
 from broker.api.pairs import Named, Pairs, answers_of, judged_by
-from broker.errors import BudgetError, SpecError, UserError
+from broker.api.purse import Purse
+from broker.errors import SpecError, UserError
 from broker.evaluation.families import in_family
 from broker.evaluation.judging.asking import JUDGEMENTS, Counted, Judge
 from broker.evaluation.pairwise import Answered, judge_pair, pair_questions
@@ -96,7 +99,7 @@ class Judging(Pairs):
         missing = await self._asking(pair, spec).missing(pair_questions(rows, spec, told))
         tokens = sum(estimate_tokens(str(one["content"])) for question in missing for one in question.messages)
         estimate, paid = price(spec, tokens, len(missing), self.accounts)
-        await self._require_budget(pair.experiment, estimate.high_usd)
+        await blocking(self._purse(pair).require, estimate.high_usd)
         return PairPlan(
             pair=pair,
             judge=spec,
@@ -124,6 +127,7 @@ class Judging(Pairs):
             again: Ask once more for verdicts that could not be had before.
 
         Raises:
+            BudgetError: It would pass the experiment's budget; nothing was asked.
             ProviderError: The judge cannot answer, or refuses; what it said is stored.
         """
         folder = pair_folder(self.data_dir, plan.pair)
@@ -132,12 +136,15 @@ class Judging(Pairs):
         if not await blocking(lock.acquire):
             what = f"{plan.pair.left_label} and {plan.pair.right_label} are being judged by another process"
             raise UserError(what, fix="wait for it, then: the same command")
-        asking = self._asking(plan.pair, plan.judge, on_judged=on_judged, again=again)
+        asking, purse = self._asking(plan.pair, plan.judge, on_judged=on_judged, again=again), self._purse(plan.pair)
         try:
+            await blocking(purse.reserve, plan.estimate.high_usd)
             result = await judge_pair(plan.pair, plan.rows, asking, criterion=plan.criterion)
             await blocking(save_preference, result, self.data_dir)
         finally:
-            await asking.aclose()
+            with CancelScope(shield=True):
+                await asking.aclose()
+                await blocking(purse.settle)
             lock.release()
         return in_family(result, await blocking(load_preferences, self.data_dir, plan.pair.experiment))
 
@@ -158,17 +165,8 @@ class Judging(Pairs):
             for one in sorted(chosen, key=lambda one: int(one.id))
         )
 
-    async def _require_budget(self, experiment: str, wanted_usd: float) -> None:
-        """Refuse what would pass the experiment's budget, with what its jobs and earlier judgements took."""
-        budget = (await self.experiment(experiment)).budget_usd
-        if budget is None or not wanted_usd:
-            return
-        judged = sum(one.cost_usd for one in await blocking(load_preferences, self.data_dir, experiment))
-        total = wanted_usd + judged + await blocking(self._store.spent, experiment)
-        if total > budget:
-            what = f"{total:.2f} USD would be reserved or spent, the budget is {budget:.2f} USD"
-            fix = "judge fewer prompts (--prompts), or take fewer samples (--samples)"
-            raise BudgetError(what, where=f"experiment {experiment}", fix=fix)
+    def _purse(self, pair: Pair) -> Purse:
+        return Purse(self._store, self.data_dir, pair)
 
 
 def _pair(named: Named) -> Pair:

@@ -43,7 +43,8 @@ def read_table(
     overlap = store.document(DOCUMENT, experiment.name) or {}
     preferences = load_preferences(data_dir, experiment.name)
     kept = KeptTests(data_dir / "results" / "tests" / f"{sha256(experiment.name.encode()).hexdigest()[:16]}.json")
-    more: dict[str, Any] = {"preferences": preferences, "overlap": overlap, "test": kept}
+    spent = store.expenses(experiment.name)
+    more: dict[str, Any] = {"preferences": preferences, "expenses": spent, "overlap": overlap, "test": kept}
     table = build_table(frozen, jobs, evaluations, all_pairs=all_pairs, **more)
     kept.save()
     return table

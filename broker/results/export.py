@@ -24,6 +24,7 @@ JSON, whose keys are stable (new ones may come):
      "panel": null|{"criterion", "voters", "votes", "left", "right", "ties", "skipped", "median_s",
      "share"|"first"|"easier"|"ease": {"value", "low", "high", "p", "n", "method"}, "left_out": {}, "helped",
      "stale"}}],
+  "expenses": [{"name", "at", "reserved_usd", "cost_usd"}],
   "conditions": {}, "notes": [], "warnings": [],
   "arrangement": {"sort", "filters": [], "group", "columns": []}, "hidden": [{"key", "label"}]
 }
@@ -88,6 +89,7 @@ def to_data(table: ResultsTable) -> dict[str, Any]:
         "comparisons": [_comparison(one, shown[one.metric]) for one in table.comparisons if one.metric in shown],
         "detectable": [_detectable(one, shown[one.metric]) for one in table.detectable if one.metric in shown],
         "preferences": [preference_data(one) for one in table.preferences],
+        "expenses": [dump(one) for one in table.expenses],
         "conditions": dump(dict(table.conditions)),
         "notes": list(table.notes),
         "warnings": list(table.warnings),

@@ -41,7 +41,7 @@ def headline(table: ResultsTable) -> list[Fact]:
     if column is not None and best is not None:
         facts.append(_best(column, best, rows))
         facts += _gain(table, column, best)
-    facts += _effort(rows)
+    facts += _effort(rows, sum(one.usd for one in table.expenses))
     asked = [row.n for row in rows if row.n is not None]
     if asked:
         name = table.conditions.get("validation")
@@ -88,7 +88,7 @@ def _gain(table: ResultsTable, column: Column, best: ResultRow) -> list[Fact]:
     return [Fact(name="over its base", value=value, more=f"{ends}{p_words(found.p_adjusted)}")]
 
 
-def _effort(rows: tuple[ResultRow, ...]) -> list[Fact]:
+def _effort(rows: tuple[ResultRow, ...], beside_usd: float) -> list[Fact]:
     """Return what was paid and how long it took, of what is known."""
     paid = [part for row in rows for part in (row.train_cost_usd, row.eval_cost_usd) if part is not None]
     trained = [row.train_s for row in rows if row.train_s is not None]
@@ -96,9 +96,11 @@ def _effort(rows: tuple[ResultRow, ...]) -> list[Fact]:
     tuned = sum(row.kind == "tuned" for row in rows)
     counts = f"{tuned} tuned, {len(rows) - tuned} base"
     facts = [Fact(name="models", value=f"{len(rows)}", more=counts)]
-    if paid:
+    if paid or beside_usd:
         training = sum(row.train_cost_usd for row in rows if row.train_cost_usd is not None)
-        facts.append(Fact(name="cost", value=wording.money(sum(paid)), more=f"training {wording.money(training)}"))
+        parts = [f"training {wording.money(training)}"]
+        parts += [f"judging pairs {wording.money(beside_usd)}"] if beside_usd else []
+        facts.append(Fact(name="cost", value=wording.money(sum(paid) + beside_usd), more=", ".join(parts)))
     if trained or asked:
         more = f"training {wording.duration(sum(trained))}, answers {wording.duration(sum(asked))}"
         facts.append(Fact(name="work", value=wording.duration(sum(trained) + sum(asked)), more=more))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from broker.evaluation.record import EvaluationResult
-    from broker.jobs.records import Experiment
+    from broker.jobs.records import Expense, Experiment
     from broker.results.values import Cell, Column, Detectable, ResultRow
 
 # Of so many equal models one is called worse than the best in 8 % of tables, of ten in 10 % (simulated, Holm over the
@@ -140,6 +140,19 @@ def _details(columns: Sequence[Column], rows: Sequence[ResultRow]) -> list[str]:
         lines += [f"{wording.head(column)[0]}: {'; '.join(parts)}."] if parts else []
     judged = sum(row.judge_cost_usd for row in rows)
     return [*lines, f"Of the cost, {wording.money(judged)} are the judge's."] if judged else lines
+
+
+def expense_notes(expenses: Sequence[Expense]) -> list[str]:
+    """Return what was spent beside the jobs, and what is only reserved."""
+    paid = sum(one.cost_usd for one in expenses if one.cost_usd is not None)
+    held = [one for one in expenses if one.cost_usd is None]
+    lines = [f"Judging pairs cost {wording.money(paid)} more."] if paid else []
+    if not held:
+        return lines
+    pairs = "one pair" if len(held) == 1 else f"{len(held)} pairs"
+    reserved = wording.money(sum(one.reserved_usd for one in held))
+    what = f"Judging {pairs} is under way or was stopped: {reserved} are reserved until it is settled"
+    return [*lines, f"{what} (`broker judge` of the same two goes on, or settles it)."]
 
 
 def _range(values: Sequence[float]) -> str:

@@ -8,7 +8,7 @@ from broker.evaluation.families import with_holm
 from broker.evaluation.metrics import Kind
 from broker.evaluation.shares import compare_results
 from broker.results.leakage import overlap_warnings, with_overlap
-from broker.results.notes import conditions, notes, warnings
+from broker.results.notes import conditions, expense_notes, notes, warnings
 from broker.results.preferences import preference_notes, preference_warnings
 from broker.results.ranking import PairTester, Ranking, marked, rank
 from broker.results.rows import make_rows
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from broker.evaluation.preference import PreferenceResult
     from broker.evaluation.record import EvaluationResult, MetricResult
-    from broker.jobs.records import Experiment, Job
+    from broker.jobs.records import Expense, Experiment, Job
 
 # Means up to these sizes (shares and cosines; scores of a scale to 10, nats) want so many decimals; others want one.
 _DECIMALS = ((2.0, 3), (12.0, 2))
@@ -32,6 +32,7 @@ def build_table(
     *,
     all_pairs: bool = False,
     preferences: Sequence[PreferenceResult] = (),
+    expenses: Sequence[Expense] = (),
     overlap: Mapping[str, Any] | None = None,
     test: PairTester = compare_results,
 ) -> ResultsTable:
@@ -44,6 +45,7 @@ def build_table(
         evaluations: Results by id of the evaluation.
         all_pairs: Compare every pair of models, instead of each with its base and with the best.
         preferences: What people and judges prefer.
+        expenses: What was spent beside the jobs.
         overlap: Validation prompts in training data that were allowed, as they were kept.
         test: Compares two models in one metric; one that remembers saves time.
 
@@ -68,8 +70,9 @@ def build_table(
         comparisons=tuple(one for ranking in rankings.values() for one in ranking.comparisons),
         detectable=seen,
         preferences=tuple(preferred),
+        expenses=tuple(expenses),
         conditions=shared,
-        notes=(*notes(columns, rows, shared, seen), *preference_notes(preferred)),
+        notes=(*notes(columns, rows, shared, seen), *preference_notes(preferred), *expense_notes(expenses)),
         warnings=(
             *overlap_warnings(rows, overlap or {}),
             *warnings(experiment, columns, rows, results, shared),

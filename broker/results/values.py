@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.metrics import Direction, Kind
 from broker.evaluation.preference import PreferenceResult
+from broker.jobs.records import Expense
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -250,6 +251,7 @@ class ResultsTable:
         comparisons: Every pair that was tested.
         detectable: By metric: what could have been seen.
         preferences: What people and judges prefer, by pair of models.
+        expenses: What was spent beside the jobs: judges that compared two models.
         conditions: What holds for every row: validation set and hash, prompts, policies, decoding, encoder.
         notes: Sentences to show under the table.
         warnings: Sentences that a reader must not miss.
@@ -264,6 +266,7 @@ class ResultsTable:
     comparisons: tuple[Comparison, ...] = ()
     detectable: tuple[Detectable, ...] = ()
     preferences: tuple[PreferenceResult, ...] = ()
+    expenses: tuple[Expense, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TABLE = schema.experiments
 _JOBS = schema.jobs
+_EXPENSES = schema.expenses
 # Sums of decimal fractions of a dollar differ in the last bits; nobody bills those.
 _ROUNDING_USD = 1e-9
 
@@ -74,10 +75,12 @@ def everything(connection: Connection) -> list[Experiment]:
 
 
 def spent(connection: Connection, name: str) -> float:
-    """Return what is reserved or spent in an experiment, USD, earlier attempts included."""
+    """Return what is reserved or spent in an experiment, USD, by earlier attempts and beside the jobs too."""
     each = _JOBS.c.earlier_usd + func.coalesce(_JOBS.c.cost_usd, _JOBS.c.reserved_usd)
-    total = connection.execute(select(func.sum(each)).where(_JOBS.c.experiment == name)).scalar()
-    return float(total or 0.0)
+    jobs = connection.execute(select(func.sum(each)).where(_JOBS.c.experiment == name)).scalar()
+    beside = func.coalesce(_EXPENSES.c.cost_usd, _EXPENSES.c.reserved_usd)
+    others = connection.execute(select(func.sum(beside)).where(_EXPENSES.c.experiment == name)).scalar()
+    return float(jobs or 0.0) + float(others or 0.0)
 
 
 def require_budget(tx: Transaction, name: str) -> None:

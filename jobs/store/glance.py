@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import StoreError
+from broker.jobs.records import Expense
 from broker.jobs.spec import ModelRef
 from broker.jobs.states import State
 from broker.jobs.store import plain
@@ -158,8 +159,14 @@ class Glance(StoreView):
 
     def spent(self, experiment: str) -> float:
         """Return what is reserved or spent in an experiment, USD."""
-        query = "SELECT sum(earlier_usd + coalesce(cost_usd, reserved_usd)) AS usd FROM jobs WHERE experiment = ?"
-        return sum(row["usd"] or 0.0 for row in self._rows(query, experiment))
+        jobs = "SELECT sum(earlier_usd + coalesce(cost_usd, reserved_usd)) AS usd FROM jobs WHERE experiment = ?"
+        beside = "SELECT sum(coalesce(cost_usd, reserved_usd)) AS usd FROM expenses WHERE experiment = ?"
+        return sum(row["usd"] or 0.0 for query in (jobs, beside) for row in self._rows(query, experiment))
+
+    def expenses(self, experiment: str) -> list[Expense]:
+        """Return what an experiment spends beside its jobs, oldest first."""
+        query = "SELECT name, at, reserved_usd, cost_usd FROM expenses WHERE experiment = ? ORDER BY seq"
+        return [Expense(**row) for row in self._rows(query, experiment)]
 
     def models(self) -> list[tuple[str, ModelRef, str | None]]:
         """Return (alias, model, job id) of all registered models, newest first."""

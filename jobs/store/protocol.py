@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from broker.jobs.records import (
         Event,
+        Expense,
         Experiment,
         Handle,
         Intent,
@@ -85,6 +86,10 @@ class StoreView(Protocol):
         """Return what is reserved or spent in an experiment, USD: the cost where it is known, else the reservation."""
         ...
 
+    def expenses(self, experiment: str) -> list[Expense]:
+        """Return what an experiment spends beside its jobs, oldest first; `spent` counts it too."""
+        ...
+
     def models(self) -> list[tuple[str, ModelRef, str | None]]:
         """Return (alias, model, job id) of all registered models, newest first."""
         ...
@@ -105,6 +110,18 @@ class Store(StoreView, Protocol):
 
     def set_budget(self, name: str, budget_usd: float | None) -> Experiment:
         """Change an experiment's budget, `None` lifts it; what is reserved already stays. Raises `UnknownNameError`."""
+        ...
+
+    def reserve_expense(self, experiment: str, name: str, usd: float) -> None:
+        """Reserve money for something beside the jobs; in place of what was reserved or spent under this name.
+
+        Raises:
+            BudgetError: The reservations (with what was spent) would pass the experiment's budget.
+        """
+        ...
+
+    def settle_expense(self, experiment: str, name: str, usd: float) -> None:
+        """Write down what an expense cost in all, in place of its reservation. Money that is gone is never refused."""
         ...
 
     def add_jobs(self, experiment: str, jobs: Sequence[NewJob]) -> list[Job]:

@@ -153,6 +153,20 @@ leases = Table(
     sqlite_autoincrement=True,
 )
 
+# What an experiment spends beside its jobs.
+expenses = Table(
+    "expenses",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("experiment", Name, ForeignKey("experiments.name"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("reserved_usd", Float, nullable=False),
+    Column("cost_usd", Float),  # NULL until it is settled
+    UniqueConstraint("experiment", "name", name="uq_expenses_experiment_name"),
+    sqlite_autoincrement=True,
+)
+
 intents = Table(
     "intents",
     metadata,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from broker.jobs.store import catalogue, experiments, journal, leasing, ledgers, lifecycle
+from broker.jobs.store import catalogue, expenses, experiments, journal, leasing, ledgers, lifecycle
 from broker.jobs.store.catalogue import Filter
 from broker.jobs.store.protocol import Store
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from broker.jobs.records import (
         Event,
+        Expense,
         Experiment,
         Handle,
         Intent,
@@ -218,6 +219,18 @@ class SqlStore(Store):
     @override
     def spent(self, experiment: str) -> float:
         return self._read(lambda connection: experiments.spent(connection, experiment))
+
+    @override
+    def expenses(self, experiment: str) -> list[Expense]:
+        return self._read(lambda connection: expenses.everything(connection, experiment))
+
+    @override
+    def reserve_expense(self, experiment: str, name: str, usd: float) -> None:
+        self._write(lambda tx: expenses.reserve(tx, experiment, name, usd))
+
+    @override
+    def settle_expense(self, experiment: str, name: str, usd: float) -> None:
+        self._write(lambda tx: expenses.settle(tx, experiment, name, usd))
 
     @override
     def remember_upload(self, account: str, sha256: str, purpose: str, remote_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.jobs.store import open_store
 from broker.worker.locks import FileLock
 from tests.fakes.openai_server import running
 
@@ -110,3 +111,35 @@ def test_what_cannot_be_judged(done: Terminal, line: str) -> None:
     told = done.here(*words)
     assert told.code == 2
     assert REFUSED[line] in " ".join(told.err.split())
+
+
+def test_judging_counts_against_the_budget(done: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as server:
+        for name, value in (("KIND", "openai"), ("BASE_URL", server.base_url), ("API_KEY", "sk-test")):
+            monkeypatch.setenv(f"BROKER_PROVIDERS__JUDGE__{name}", value)
+        monkeypatch.setenv("BROKER_PROVIDERS__JUDGE__OPTIONS", '{"paid": true}')
+        paid = ("judge", *PAIR, "--judge", "judge:gpt-4.1-mini", "--yes", "--json")
+        store = open_store(f"sqlite:///{done.data_dir}/broker.db")
+        high = done.here(*paid, "--dry-run").data["estimate"]["high_usd"]
+        store.set_budget("tone", store.spent("tone") + high / 2)
+        told = done.here(*paid)
+        assert told.code != 0
+        assert "would be reserved or spent" in told.err
+        assert not server.state.bodies
+        assert store.expenses("tone") == []
+        store.set_budget("tone", store.spent("tone") + high)
+        before = store.spent("tone")
+        cost = done.here(*paid).data[0]["cost_usd"]
+        assert 0 < cost < high
+        assert store.spent("tone") == pytest.approx(before + cost)
+        (booked,) = store.expenses("tone")
+        assert booked.cost_usd == pytest.approx(cost)
+        # What was judged before there were books is entered with the next judgement.
+        (replies,) = done.data_dir.glob("preferences/tone/*/judgements.jsonl")
+        earlier = replies.parent.with_name("eval-a--eval-b")
+        earlier.mkdir()
+        (earlier / replies.name).write_bytes(replies.read_bytes())
+        told = done.here(*paid, "--ask", "Which one is warmer?")
+        assert told.code != 0
+        assert "would be reserved or spent" in told.err
+        store.close()

@@ -69,6 +69,8 @@ def filled(tmp_path: Path, sqlite_life: Callable[[Store], Life]) -> Iterator[Sto
     store.add_jobs("b", [NewJob(id=new_job_id(kind), spec=spec) for kind, spec in zip(_KINDS, specs, strict=True)])
     store.append_events([NewEvent(job_id=leases[0].job_id, kind=EventKind.LOG, data={"x": [1, "ü"]})] * 5)
     store.add_model(model, alias="casual", job_id=None)
+    store.reserve_expense("b", "judge x--y", 0.5)
+    store.settle_expense("b", "judge x--z", 0.25)
     yield store
     store.close()
 
@@ -107,6 +109,8 @@ def test_the_view_answers_like_the_store(filled: Store, tmp_path: Path) -> None:
     for name in ("tone", "b", "none"):
         assert view.count_jobs(experiment=name) == filled.count_jobs(experiment=name)
         assert view.spent(name) == filled.spent(name)
+        assert view.expenses(name) == filled.expenses(name)
+    assert len(view.expenses("b")) == 2
     assert view.count_jobs() == filled.count_jobs()
     for wrong in ("tune-", "", "tune-none", jobs[0].id + "x"):
         with pytest.raises(UnknownNameError) as seen:

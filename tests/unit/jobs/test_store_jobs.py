@@ -189,6 +189,30 @@ def test_a_new_attempt_keeps_what_the_earlier_ones_cost(life: Life, store: Store
     assert store.spent("paid") == pytest.approx(1.0)
 
 
+def test_money_is_reserved_beside_the_jobs(life: Life, store: Store) -> None:
+    store.add_experiment(Experiment(name="paid", created_at=datetime.now(UTC), budget_usd=1.0))
+    life.add(life.tune(reserved_usd=0.4), experiment="paid")
+    store.reserve_expense("paid", "judge a--b", 0.5)
+    assert store.spent("paid") == pytest.approx(0.9)
+    with pytest.raises(BudgetError, match=r"1\.10 USD would be reserved or spent, the budget is 1\.00 USD"):
+        store.reserve_expense("paid", "judge a--c", 0.2)
+    with pytest.raises(BudgetError):
+        life.add(life.tune(reserved_usd=0.2), experiment="paid")
+    store.reserve_expense("paid", "judge a--b", 0.6)  # taken up again: in place of the first reservation
+    store.settle_expense("paid", "judge a--b", 0.1)
+    assert store.spent("paid") == pytest.approx(0.5)
+    store.settle_expense("paid", "judge a--c", 5.0)  # what is gone is gone
+    assert [(one.name, one.reserved_usd, one.cost_usd) for one in store.expenses("paid")] == [
+        ("judge a--b", 0.0, 0.1),
+        ("judge a--c", 0.0, 5.0),
+    ]
+    with pytest.raises(BudgetError):
+        store.reserve_expense("paid", "judge b--c", 0.01)
+    assert store.expenses("tone") == []
+    with pytest.raises(UnknownNameError):
+        store.reserve_expense("nowhere", "judge a--b", 0.0)
+
+
 def test_an_intent_is_refused_when_others_have_cost_more_than_reserved(life: Life, store: Store) -> None:
     store.add_experiment(Experiment(name="paid", created_at=datetime.now(UTC), budget_usd=1.0))
     dear, next_one = life.add(life.tune(reserved_usd=0.5), life.tune(reserved_usd=0.5), experiment="paid")

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from broker.errors import MissingExtraError, StoreError, UserError
+from broker.jobs.records import Experiment
 from broker.jobs.store import open_store
 from broker.jobs.store.migration import FOLDER
 from broker.jobs.store.schema import metadata
@@ -88,6 +90,22 @@ def test_an_up_to_date_store_opens_without_alembic(store_url: str) -> None:
     open_store(store_url).close()
     said, complaints = _opener(store_url, "x").communicate(timeout=100)
     assert said.split() == ["1"], complaints
+
+
+def test_a_store_of_the_first_schema_grows(store_url: str) -> None:
+    store = open_store(store_url)
+    store.add_experiment(Experiment(name="tone", created_at=datetime.now(UTC), budget_usd=1.0))
+    store.close()
+    engine = create_engine(store_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE expenses"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    engine.dispose()
+    store = open_store(store_url)
+    assert store.expenses("tone") == []
+    store.settle_expense("tone", "judge a--b", 0.25)
+    assert store.spent("tone") == 0.25
+    store.close()
 
 
 def test_a_store_of_a_newer_broker_is_left_alone(store_url: str) -> None:

@@ -27,7 +27,7 @@ COMPARISON_KEYS = {
 def test_json_has_its_documented_keys(full: Lab) -> None:
     data = json.loads(to_json(full.table()))
     assert set(data) == {
-        "format", "experiment", "columns", "rows", "comparisons", "detectable", "preferences", "conditions",
+        "format", "experiment", "columns", "rows", "comparisons", "detectable", "preferences", "expenses", "conditions",
         "notes", "warnings", "arrangement", "hidden",
     }  # fmt: skip
     assert all(set(row) == ROW_KEYS for row in data["rows"])

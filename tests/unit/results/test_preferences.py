@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.evaluation.preference import PreferenceResult, Source
+from broker.jobs.records import Expense
 from broker.results import as_text, build_table, to_data, to_html, to_markdown
+from broker.results.headline import headline
 from broker.results.preferences import p_value, preference_notes, preference_verdict, preference_warnings
 from broker.voting import tally
 from tests.unit.voting.poll import ballot, votes
@@ -71,6 +73,20 @@ def test_in_a_terminal_it_stands_above_the_notes_once(lab: Lab) -> None:
     text = as_text(build_table(lab.experiment, lab.jobs, lab.results, preferences=[voted(CLEAR)]), width=400)
     assert text.count("Preference, by 2 voters") == 1
     assert text.index("Preference, by") < text.index("Numbers in brackets")
+
+
+def test_what_judging_pairs_costs_is_said(lab: Lab) -> None:
+    lab.evaluate(label="plain")
+    now = lab.experiment.created_at
+    held = Expense(name="judge c--d", at=now, reserved_usd=2.0)
+    spent = [Expense(name="judge a--b", at=now, cost_usd=0.5), held, replace(held, name="judge c--e")]
+    table = build_table(lab.experiment, lab.jobs, lab.results, expenses=spent)
+    notes = "\n".join(table.notes)
+    assert "Judging pairs cost $0.50 more." in notes
+    assert "Judging 2 pairs is under way or was stopped: $4.00 are reserved until it is settled" in notes
+    (cost,) = [fact for fact in headline(table) if fact.name == "cost"]
+    assert (cost.value, cost.more) == ("$4.50", "training $0, judging pairs $4.50")
+    assert [one["name"] for one in to_data(table)["expenses"]] == ["judge a--b", "judge c--d", "judge c--e"]
 
 
 def test_a_judge_has_no_panel() -> None:
