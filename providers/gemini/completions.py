@@ -159,7 +159,10 @@ def config_of(body: Item, *, raw: bool = True) -> types.GenerateContentConfig:
     """
     beside = ("systemInstruction", "safetySettings")
     told: Item = {**body["generationConfig"], **{name: body[name] for name in beside if name in body}}
+    thinking = told.pop("thinkingConfig", None)
     config = types.GenerateContentConfig.model_validate(told)
+    if thinking:  # as it is: of a model of its own the SDK writes the fields in snake case
+        vars(config)["thinking_config"] = thinking
     if not raw:
         return config
     config.should_return_http_response = True

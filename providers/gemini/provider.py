@@ -23,8 +23,9 @@ from broker.providers.gemini.answers import Readings
 from broker.providers.gemini.batches import INLINE_BYTES, MOST_BYTES, MOST_ROWS, Batches
 from broker.providers.gemini.completions import LiveCompleter, ScreenedCompleter
 from broker.providers.gemini.connection import Connection
+from broker.providers.gemini.families import Family
 from broker.providers.gemini.faults import judge
-from broker.providers.gemini.questions import THRESHOLDS, Questions, thinking
+from broker.providers.gemini.questions import THRESHOLDS, Questions
 from broker.providers.limits import told_limits
 from broker.providers.parameters import check_parameters
 from broker.providers.prices import AnswerPrices
@@ -99,7 +100,8 @@ class GeminiProvider:
     def check_model(self, model: ModelRef) -> list[Problem]:
         """Return what stands against asking a model: no key, a wrong option, or shut down (with its successors)."""
         gone = self._context.catalog.shutdown(KIND, model.name, _today())
-        return [*self._credentials(), *self._filter(), *([gone] if gone else [])]
+        thinking = Family.of(model.name).problems(self._options, model=model.name, where=self._place)
+        return [*self._credentials(), *self._filter(), *thinking, *([gone] if gone else [])]
 
     def estimate(self, spec: TuneSpec) -> Estimate:
         """Return an empty estimate: it does not tune."""
@@ -112,7 +114,8 @@ class GeminiProvider:
 
     def completer(self, model: ModelRef) -> Completer:
         """Return an object that asks a model, one by one or by batches (account option `batch`)."""
-        questions = Questions(thinking=thinking(self._options), safety=self._safety)
+        family = Family.of(model.name)
+        questions = Questions(family=family, thinking=family.thinking(self._options), safety=self._safety)
         live = LiveCompleter(
             connection=self._connection,
             gate=self._answers,
@@ -201,6 +204,7 @@ class GeminiProvider:
             grace_s=self.capabilities.grace_s,
             most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
             most_bytes=MOST_BYTES,
+            report=self._context.report,
         )
 
     def _instead(self, model: str) -> tuple[str, ...]:
@@ -213,6 +217,10 @@ class GeminiProvider:
         return [Problem(where="GEMINI_API_KEY", what="Gemini needs an API key and none is set", fix=fix)]
 
     @property
+    def _place(self) -> str:
+        return f"[providers.{self.name}.options]"
+
+    @property
     def _safety(self) -> str:
         return str(self._options.get("safety") or "").upper()
 
@@ -220,7 +228,7 @@ class GeminiProvider:
         if self._safety in ("", *THRESHOLDS):
             return []
         what = f"safety = {self._options['safety']!r} is no threshold of the safety filter"
-        return [Problem(where=f"[providers.{self.name}.options]", what=what, fix=f"one of: {', '.join(THRESHOLDS)}")]
+        return [Problem(where=self._place, what=what, fix=f"one of: {', '.join(THRESHOLDS)}")]
 
     def _no_tuner(self, account: str) -> RefusedError:
         return RefusedError(f"{account} answers but does not tune", fix="tune with another provider, such as local")

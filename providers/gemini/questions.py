@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from broker.providers.foreign_json import Item, entries, fields
+from broker.providers.gemini.families import Family
+from broker.providers.gemini.schemas import narrowed
 
 if TYPE_CHECKING:
     from broker.providers.contract import CompletionRequest
@@ -29,10 +31,12 @@ class Questions:
     """How one model is asked.
 
     Attributes:
-        thinking: `thinkingConfig` of the account, where a person set one.
+        family: What the model takes.
+        thinking: Its `thinkingConfig`, where a person set one.
         safety: Threshold of every category of the safety filter; Gemini's own when empty.
     """
 
+    family: Family = field(default_factory=Family)
     thinking: Mapping[str, Any] = field(default_factory=dict[str, Any])
     safety: str = ""
 
@@ -48,7 +52,12 @@ class Questions:
                 return f"unaskable: a message of the role {role!r}; Gemini is asked with system, user and assistant"
             if any(fields(part).get("type") != "text" for part in _parts(message.get("content"))):
                 return "unaskable: a message holds something other than text"
-        return "" if _turns(request) else "unaskable: the prompt has no text but the system message"
+        turns = _turns(request)
+        if not turns:
+            return "unaskable: the prompt has no text but the system message"
+        if turns[-1]["role"] == "model" and self.family.draws_by_itself:
+            return "unaskable: the prompt ends with the model's own turn, which this model does not go on with"
+        return ""
 
     def body(self, request: CompletionRequest) -> Item:
         """Return the body of `models/NAME:generateContent`.
@@ -71,33 +80,16 @@ class Questions:
 
     def _config(self, request: CompletionRequest) -> Item:
         decoding = request.decoding
-        config: Item = {
-            "temperature": decoding.temperature,
-            "topP": decoding.top_p,
-            "maxOutputTokens": decoding.max_tokens,
-            "seed": decoding.seed,
-        }
+        config: Item = {"maxOutputTokens": decoding.max_tokens, "seed": decoding.seed}
+        if not self.family.draws_by_itself:
+            config |= {"temperature": decoding.temperature, "topP": decoding.top_p}
         if request.stop:
             config["stopSequences"] = list(request.stop[:MOST_STOPS])
         if request.schema is not None:
-            config |= {"responseMimeType": "application/json", "responseJsonSchema": dict(request.schema)}
+            config |= {"responseMimeType": "application/json", "responseJsonSchema": narrowed(request.schema)}
         if self.thinking:
             config["thinkingConfig"] = dict(self.thinking)
         return config
-
-
-def thinking(options: Mapping[str, Any]) -> Item:
-    """Return the `thinkingConfig` of an account's options.
-
-    Args:
-        options: `thinking_budget` (tokens; 0 is none, -1 is the model's choice) or `thinking_level` (`low`, `high`, …).
-    """
-    config: Item = {}
-    if options.get("thinking_budget") is not None:
-        config["thinkingBudget"] = int(options["thinking_budget"])
-    if options.get("thinking_level"):
-        config["thinkingLevel"] = str(options["thinking_level"]).upper()
-    return config
 
 
 def _turns(request: CompletionRequest) -> list[Item]:

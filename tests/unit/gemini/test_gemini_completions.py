@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.unit.gemini.conftest import OpenDesk
 
 pytestmark = pytest.mark.anyio
+# Takes everything that can be set.
+OLDER = ModelRef(provider="gemini", name="gemini-3.5-flash")
 
 
 def texts(count: int) -> list[str]:
@@ -67,10 +69,10 @@ async def test_the_request_carries_all_that_was_asked(open_desk: OpenDesk) -> No
         decoding=Decoding(temperature=0.5, top_p=0.9, max_tokens=77, seed=3),
     )  # fmt: skip
     async with open_desk(thinking_budget=0) as desk:
-        (answer,) = [one async for one in desk.provider.completer(MODEL).complete([request])]
+        (answer,) = [one async for one in desk.provider.completer(OLDER).complete([request])]
         (body,) = desk.server.state.bodies
     assert body == {
-        "model": "models/gemini-3.5-flash-lite",
+        "model": "models/gemini-3.5-flash",
         "systemInstruction": {"parts": [{"text": "be kind"}, {"text": "be brief"}]},
         "contents": [
             {"role": "user", "parts": [{"text": "one"}, {"text": "two\nthree"}]},
@@ -175,7 +177,7 @@ async def test_a_model_that_is_gone_names_its_successors(open_desk: OpenDesk) ->
 async def test_a_missing_key_says_how_to_set_it(open_desk: OpenDesk) -> None:
     official = {"base_url": "https://generativelanguage.googleapis.com", "api_key": ""}
     async with open_desk(**official) as desk:
-        (problem,) = desk.provider.check_model(MODEL)
+        (problem,) = desk.provider.check_model(OLDER)
         assert problem.where == "GEMINI_API_KEY"
         assert "export GEMINI_API_KEY" in problem.fix
         os.environ["GEMINI_API_KEY"] = CANARY  # the SDK would take it; an account's key comes from its settings alone
@@ -256,9 +258,9 @@ async def test_the_safety_filter_can_be_set(open_desk: OpenDesk) -> None:
         settings = desk.server.state.bodies[-1]["safetySettings"]
         assert {one["threshold"] for one in settings} == {"BLOCK_ONLY_HIGH"}
         assert len({one["category"] for one in settings}) == 4
-        assert desk.provider.check_model(MODEL) == []
+        assert desk.provider.check_model(OLDER) == []
     async with open_desk(safety="loose") as desk:
-        (problem,) = desk.provider.check_model(MODEL)
+        (problem,) = desk.provider.check_model(OLDER)
         assert "'loose'" in problem.what
         assert "BLOCK_ONLY_HIGH" in problem.fix
 
