@@ -18,6 +18,7 @@ from tests.fakes.gemini_server.errors import Refusal
 from tests.fakes.gemini_server.faults import AFTER, ANSWERS, BEFORE, Rule
 from tests.fakes.gemini_server.messages import checked_request
 from tests.fakes.gemini_server.state import Habits, State
+from tests.fakes.gemini_server.witness import ASKED, Witness
 from tests.fakes.openai_server.app import abort
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ class Counted:
 
 async def _body(request: Request) -> Any:
     """Return the JSON that was sent, or the bytes of an upload."""
-    content = await request.body()
+    content = request.scope[ASKED] = await request.body()
     if _is_upload(request) and request.headers.get("x-goog-upload-command") != "start":
         return content
     if not content:
@@ -273,4 +274,4 @@ def build(state: State) -> ASGIApp:
         Route("/upload/{version}/{path:path}", fake.api, methods=methods),
         Route("/{version}/{path:path}", fake.api, methods=methods),
     ]
-    return Counted(Starlette(routes=routes), state)
+    return Witness(Counted(Starlette(routes=routes), state), state)

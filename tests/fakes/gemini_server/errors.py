@@ -132,8 +132,10 @@ def named(fault: str, model: str, options: dict[str, Any]) -> Refusal:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as protobuf's JSON writes a Duration: no zeros at the end."""
-    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+    """Return seconds as protobuf's JSON writes a Duration: with no, three, six or nine places."""
+    whole, nanos = divmod(round(seconds * 1e9), 10**9)
+    places = next(places for places in (0, 3, 6, 9) if nanos % 10 ** (9 - places) == 0)
+    return f"{whole}.{nanos:09d}"[: len(str(whole)) + bool(places) + places] + "s"
 
 
 def _bad_request(field: str, said: str) -> Refusal:

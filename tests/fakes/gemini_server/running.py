@@ -33,13 +33,13 @@ class Running:
 
     def clear(self, habits: Habits | None = None, answering: Answering = echo) -> None:
         """Begin anew with an empty server at the same address."""
-        self.state = State(habits=habits or Habits(), answering=answering)
+        self.state = State(habits=habits or Habits(), answering=answering, breaches=self.state.breaches)
         self.door.app = build(self.state)
 
 
 @contextmanager
 def running(habits: Habits | None = None, answering: Answering = echo) -> Generator[Running]:
-    """Run the server while the block lasts.
+    """Run the server while the block lasts; at its end nothing may have passed that does not fit the wire.
 
     Args:
         habits: How it behaves.
@@ -59,3 +59,4 @@ def running(habits: Habits | None = None, answering: Answering = echo) -> Genera
         server.force_exit = True
         thread.join(timeout=10)
         listening.close()
+    assert not state.breaches, "\n".join(state.breaches[:20])

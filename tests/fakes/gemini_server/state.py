@@ -38,6 +38,8 @@ class Habits:
         batch_looks: Looks until a batch has ended.
         batch_end: Its state then, without `BATCH_STATE_`.
         batch_state: A raw state that every batch has, whatever it does.
+        row_keys: `none`: inline rows come back without their keys, in order, as Gemini does at times; `some`: every
+            other one, in another order.
         list_lag: Listings for which a new batch stays invisible.
         list_lag_s: Seconds likewise.
         page_most: Largest page of a listing.
@@ -59,6 +61,7 @@ class Habits:
     batch_looks: int = 2
     batch_end: str = "SUCCEEDED"
     batch_state: str = ""
+    row_keys: str = ""
     list_lag: int = 0
     list_lag_s: float = 0.0
     page_most: int = 1000
@@ -145,10 +148,12 @@ class State:
     level_at: float = 0.0
     sent: deque[float] = field(default_factory=deque[float])
     serial: int = 0
+    # What passed and does not fit the wire, either way (`wire.Witness`).
+    breaches: list[str] = field(default_factory=list[str])
 
     def reset(self) -> None:
         """Forget everything but the writer; ids go on, so that nobody takes an old one for a new one."""
-        fresh = State(serial=self.serial, answering=self.answering)
+        fresh = State(serial=self.serial, answering=self.answering, breaches=self.breaches)
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 
@@ -169,6 +174,7 @@ class State:
             "statuses": {str(code): count for code, count in self.statuses.items()},
             "limited": self.limited,
             "most_in_flight": self.most_in_flight,
+            "breaches": self.breaches,
         }
 
     def answers_per_prompt(self) -> Counter[str]:
@@ -271,12 +277,21 @@ class State:
             batch.good, batch.bad = batch.good + ("response" in row), batch.bad + ("error" in row)
             rows.append({**row, "metadata": {"key": key}} if batch.inline else {"key": key, **row})
         if batch.inline:
-            batch.output = {"inlinedResponses": {"inlinedResponses": rows}}
+            batch.output = {"inlinedResponses": {"inlinedResponses": self._without_keys(rows)}}
             return
         content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
         name = f"files/batch-{batch.name.removeprefix('batches/')}"
         self.add_file(name, "", "application/jsonl", content, source="GENERATED")
         batch.output = {"responsesFile": name}
+
+    def _without_keys(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        kept = {"none": 0, "some": 2}.get(self.habits.row_keys)
+        if kept is None:
+            return rows
+        for number, row in enumerate(rows):
+            if not kept or number % kept:
+                del row["metadata"]
+        return rows[::-1] if kept else rows
 
     def _row(self, batch: Batch, request: dict[str, Any], rule: Rule | None) -> dict[str, Any] | None:
         if rule and rule.fault == "row_missing":

@@ -77,9 +77,11 @@ def served() -> Iterator[Running]:
 
 
 @pytest.fixture
-def server(served: Running) -> Running:
+def server(served: Running) -> Iterator[Running]:
     served.clear()
-    return served
+    yield served
+    breaches, served.state.breaches[:] = list(served.state.breaches), []
+    assert breaches == []
 
 
 OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.fakes.gemini_server import Running
 
 pytestmark = pytest.mark.anyio
-MODEL = "gemini-3.5-flash-lite"
+# One that takes everything that can be set.
+MODEL = "gemini-2.5-flash"
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,13 @@ async def test_an_answer_has_text_reason_and_usage(fake: Running, sdk: genai.cli
 async def test_a_schema_is_obeyed_and_a_limit_kept(sdk: genai.client.AsyncClient) -> None:
     schema = {
         "type": "object",
-        "properties": {"a": {"type": "string"}, "n": {"type": "array", "items": {"$ref": "#/d"}}},
+        "properties": {"a": {"type": "string"}, "n": {"type": "array", "items": {"$ref": "#/$defs/d"}}},
     }
     found = await ask(
-        sdk, "q", response_mime_type="application/json", response_json_schema={**schema, "d": {"type": "integer"}}
+        sdk,
+        "q",
+        response_mime_type="application/json",
+        response_json_schema={**schema, "$defs": {"d": {"type": "integer"}}},
     )
     assert json.loads(found.text or "") == {"a": "answer to q", "n": [1]}
     short = await ask(sdk, "a long question", max_output_tokens=2)
