@@ -93,7 +93,7 @@ def _outcome(found: Mapping[str, Any], used: Usage) -> tuple[str, str, str | Non
     """Return text, finish reason and failure."""
     first = fields(next(iter(entries(found.get("candidates"))), None))
     if not first:
-        return "", endings.BLOCKED, f"{endings.BLOCKED}: {_blocked(fields(found.get('promptFeedback')))}"
+        return "", *_unanswered(fields(found.get("promptFeedback")))
     text = _text(first)
     raw = str(first.get("finishReason") or "FINISH_REASON_UNSPECIFIED")
     reason = endings.ending(raw)
@@ -117,13 +117,14 @@ def _empty(reason: str, used: Usage) -> str:
     return f"empty: Gemini ended with {'MAX_TOKENS' if reason == endings.LENGTH else 'STOP'} and no text"
 
 
-def _blocked(feedback: Item) -> str:
+def _unanswered(feedback: Item) -> tuple[str, str]:
+    """Return finish reason and failure of an answer without candidates."""
     reason = str(feedback.get("blockReason") or "")
     if not reason:
-        return "no candidates came, and no reason was given"
+        return endings.NO_CANDIDATES, f"{endings.NO_CANDIDATES}: no candidates came, and no reason was given"
     words = [f"the prompt was blocked ({reason}: {endings.BLOCKS.get(reason, 'a reason unknown here')})"]
     said = str(feedback.get("blockReasonMessage") or "")
-    return "; ".join([*words, *([said] if said else []), *_ratings(feedback)])
+    return endings.BLOCKED, f"{endings.BLOCKED}: " + "; ".join([*words, *([said] if said else []), *_ratings(feedback)])
 
 
 def _stopped(raw: str, candidate: Item) -> str:
@@ -144,7 +145,9 @@ def _ratings(rated: Item) -> Iterator[str]:
 
 
 def _sources(candidate: Item) -> Iterator[str]:
-    for source in entries(fields(candidate.get("citationMetadata")).get("citationSources")):
+    cited = fields(candidate.get("citationMetadata"))
+    # The second name is the SDK's, in what it shows of a batch.
+    for source in [*entries(cited.get("citationSources")), *entries(cited.get("citations"))]:
         if uri := fields(source).get("uri"):
             yield str(uri)
 

@@ -216,8 +216,8 @@ class Batches:
         inlined = (destination.inlined_responses if destination else None) or []
         dumped = [fields(one.model_dump(mode="json", by_alias=True, exclude_none=True)) for one in inlined]
         keys = [str(fields(row.get("metadata")).get("key") or "") for row in dumped]
-        if len(keys) == len(batch.record.rows):  # the answers come in the order of the rows
-            keys = [key or place for key, place in zip(keys, batch.record.rows, strict=True)]
+        if not any(keys) and len(keys) == len(batch.record.rows):
+            keys = list(batch.record.rows)  # Gemini leaves the keys out at times; the order is that of the rows
         return [(key, fields(row.get("response"))) for key, row in zip(keys, dumped, strict=True)]
 
     async def _look(self, name: str) -> types.BatchJob | None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STOP, LENGTH, BLOCKED, REPETITION = "stop", "length", "blocked", "repetition"
+# Nothing came, and nobody says that the prompt was blocked: it may be asked again.
+NO_CANDIDATES = "no_candidates"
 # The only finish reasons of an answer.
 GOOD = frozenset({"STOP", "MAX_TOKENS"})
 
@@ -61,6 +63,7 @@ EXPLAINED: Mapping[str, str] = {
 
 BLOCKS: Mapping[str, str] = {
     "BLOCKED_REASON_UNSPECIFIED": "no reason was given",
+    "BLOCK_REASON_UNSPECIFIED": "no reason was given",
     "SAFETY": "the safety filter",
     "OTHER": "Gemini gave no further reason",
     "BLOCKLIST": "a blocked term",

@@ -7,9 +7,10 @@
 | other 400, other 4xx | never | Google's status in lower case, as `invalid_argument` |
 | 404 | never | `not_found`; the fix names living models |
 | 409 `ALREADY_EXISTS` | never | `already_exists` |
-| 429 | retry at the time told by `RetryInfo`, else by `Retry-After` | `rate_limited` |
+| 429 | retry at the time told by `RetryInfo`, else by the message, else by `Retry-After` | `rate_limited` |
 | 429 of a daily quota, or of a quota of nothing | never | `quota_exhausted` |
 | 408, 499, other 409, 5xx | retry; unknown for a creating call | `unavailable` |
+| 2xx without an object, 3xx | retry; unknown for a creating call | `no_answer` |
 | no connection | retry | `unreachable` |
 | connection broke, time-out, half an answer | retry; unknown for a creating call | `no_answer` |
 """
@@ -73,7 +74,11 @@ OF_THE_ACCOUNT = frozenset({"unauthorized", "forbidden", "not_found", "quota_exh
 
 _OVERLOADED = frozenset({500, 502, 503, 504, 529})
 _DOUBTFUL = frozenset({408, 499})
+_REFUSAL = 400
 _LONGEST_TEXT = 600
+_COME_BACK = re.compile(r"[Pp]lease retry in (\d+(?:\.\d+)?s)")
+# Gateways put Google's answer as text into an answer of their own; so deep it is looked for.
+_DEEPEST = 3
 _KEY_FIX = "set GEMINI_API_KEY (or BROKER_GEMINI_API_KEY) to a valid key: https://aistudio.google.com/apikey"
 
 
@@ -95,8 +100,7 @@ class Said:
     def by(cls, error: errors.APIError) -> Said:
         """Read the body of an error."""
         sent: Any = getattr(error, "details", None)
-        whole = fields(sent)
-        inner = fields(whole.get("error")) or whole
+        inner = _innermost(fields(sent))
         details = tuple(fields(one) for one in entries(inner.get("details")))
         message = str(inner.get("message") or error.message or sent or "")
         return cls(status=str(inner.get("status") or error.status or ""), message=message, details=details)
@@ -108,9 +112,10 @@ class Said:
 
     @property
     def retry_s(self) -> float | None:
-        """Return the seconds that its `RetryInfo` asks us to wait."""
-        told = (duration_s(str(one.get("retryDelay") or "")) for one in self._typed("RetryInfo"))
-        return next((seconds for seconds in told if seconds is not None), None)
+        """Return the seconds that its `RetryInfo` asks us to wait, else those that its words name."""
+        said = _COME_BACK.search(self.message)
+        words = [str(one.get("retryDelay") or "") for one in self._typed("RetryInfo")] + ([said[1]] if said else [])
+        return next((seconds for seconds in map(duration_s, words) if seconds is not None), None)
 
     @property
     def used_up(self) -> str:
@@ -167,6 +172,8 @@ class Reader:
     def _read_status(self, error: errors.APIError, *, creating: bool) -> Verdict:
         status, said = error.code, Said.by(error)
         text = self.censor(said.message)[:_LONGEST_TEXT]
+        if status < _REFUSAL:  # a 2xx without an object: whatever was asked for may have been done
+            return self._read_silence(MalformedAnswerError(f"{status} {text}".strip()), creating=creating)
         if status == 429:
             return self._read_429(error, said, text)
         if status == 401 or "API_KEY_INVALID" in said.reasons:
@@ -228,7 +235,9 @@ def judge(error: BaseException) -> Judgement:
         return Judgement(fate=Fate.FINAL if said.used_up else Fate.LIMITED, seen=seen(error, said))
     if error.code in _OVERLOADED:
         return Judgement(fate=Fate.OVERLOADED)
-    passing = error.code in _DOUBTFUL or (error.code == 409 and said.status != "ALREADY_EXISTS")
+    passing = (
+        error.code < _REFUSAL or error.code in _DOUBTFUL or (error.code == 409 and said.status != "ALREADY_EXISTS")
+    )
     return Judgement(fate=Fate.RETRY if passing else Fate.FINAL)
 
 
@@ -248,6 +257,19 @@ def json_object(text: Any) -> Item:
     if not isinstance(found, dict):
         raise MalformedAnswerError(f"a JSON object was expected, not {type(found).__name__}")
     return cast("Item", found)
+
+
+def _innermost(body: Item, depth: int = 0) -> Item:
+    """Return the `google.rpc.Status` in a body, also where it stands as JSON in the message of another one."""
+    inner = fields(body.get("error")) or body
+    text = inner.get("message")
+    if depth < _DEEPEST and isinstance(text, str) and text.lstrip().startswith("{"):
+        try:
+            deeper = fields(json.loads(text))
+        except ValueError:
+            return inner
+        return _innermost(deeper, depth + 1) or inner
+    return inner
 
 
 def _never(code: str, message: str, fix: str) -> Verdict:

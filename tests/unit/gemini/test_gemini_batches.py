@@ -263,3 +263,49 @@ async def test_a_batch_that_is_refused_is_told(open_desk: OpenDesk, fault: str, 
             await ask(desk, 1, 2)
         desk.server.state.rules = []
         assert len(await ask(desk, 1, 2)) == 2
+
+
+async def test_the_last_few_rows_of_a_large_work_are_not_worth_a_batch(open_desk: OpenDesk) -> None:
+    async with open_desk(**OPTIONS) as desk:
+        completer = desk.provider.completer(MODEL)
+
+        async def answered(*numbers: int) -> int:
+            rows = questions(texts(*numbers))
+            return len([one async for one in completer.complete(rows) if one.failure is None])
+
+        assert await answered(*range(260)) == 260
+        assert await answered(*range(300, 313)) == 13  # a twentieth
+        assert (live(desk), batches(desk)) == (0, [1, 1])
+        assert await answered(*range(400, 412)) == 12
+        assert (live(desk), batches(desk)) == (12, [1, 1])
+        assert any("asked live" in text for text, _, _ in desk.reports)
+        assert desk.server.state.asked_twice() == []
+
+
+async def test_what_a_stopped_round_sent_is_known_to_be_paid_once(open_desk: OpenDesk) -> None:
+    async with open_desk(**OPTIONS) as desk:
+        desk.server.state.habits = Habits(batch_looks=10_000)
+        with anyio.move_on_after(0.7):
+            await ask(desk, 1, 2)
+    async with open_desk(**OPTIONS) as again:
+        again.server.state.habits = Habits()
+        found = await ask(again, 1, 2, 3)
+    assert [found[text].taken_up for text in texts(1, 2, 3)] == [True, True, False]
+
+
+async def test_rows_of_a_batch_without_keys_are_read_in_their_order_and_never_by_halves(open_desk: OpenDesk) -> None:
+    async with open_desk(**OPTIONS) as desk:
+        desk.server.state.habits = Habits(row_keys="none")
+        await ask(desk, *range(6))
+        assert live(desk) == 0
+        # Some keys are there and the order is another one: nobody can say whose the others are.
+        desk.server.state.habits = Habits(row_keys="some")
+        await ask(desk, *range(10, 16))
+        assert live(desk) == 3
+
+
+async def test_a_recited_source_is_named_in_a_batch_too(open_desk: OpenDesk) -> None:
+    async with open_desk(**OPTIONS) as desk:
+        desk.server.state.rules = [Rule("recitation", call="batch.row")]
+        answer = await desk.one("q")
+    assert "https://example.com/poem" in (answer.failure or "")

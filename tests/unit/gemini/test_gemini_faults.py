@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -99,6 +100,42 @@ def test_errors_of_the_broker_carry_the_verdict(make: Callable[[], Exception], k
     error = READER.raised(make(), where="here")
     assert type(error) is kind
     assert READER.read(error).code == READER.read(make()).code
+
+
+EXHAUSTED = exhausted(MODEL, retry_s=1.5).body
+
+
+@pytest.mark.parametrize(
+    ("body", "after_s"),
+    [
+        ({"error": {"code": 429, "status": "Too Many Requests", "message": json.dumps(EXHAUSTED)}}, 1.5),
+        ({"error": {"code": 429, "message": json.dumps({"error": {"message": json.dumps(EXHAUSTED)}})}}, 1.5),
+        ({"message": json.dumps(EXHAUSTED), "status": "Too Many Requests"}, 1.5),
+        ({"error": {"code": 429, "message": "You exceeded your quota. Please retry in 34.074824224s."}}, 34.074824224),
+        ({"error": {"code": 429, "message": '{"half": '}}, None),
+        ({"error": None}, None),
+        ({"error": "slow down"}, None),
+    ],
+)
+def test_googles_answer_is_found_in_whatever_a_gateway_wrapped_it(body: dict[str, Any], after_s: float | None) -> None:
+    error = raised(429, body)
+    assert READER.read(error).after_s == after_s
+    assert judge(error).seen.retry_after_s == after_s
+    assert READER.read(error).code == "rate_limited"
+
+
+def test_a_bad_key_is_one_in_a_wrapping_too() -> None:
+    inner = named("400_key", MODEL, {}).body
+    error = raised(400, {"error": {"code": 400, "status": "Bad Request", "message": json.dumps(inner)}})
+    assert READER.read(error).code == "unauthorized"
+
+
+@pytest.mark.parametrize("status", [204, 302])
+def test_an_answer_that_is_no_refusal_leaves_a_creating_call_in_doubt(status: int) -> None:
+    error = errors.APIError(status, {"message": "", "status": "No Content"})
+    assert isinstance(READER.raised(error), UnavailableError)
+    assert isinstance(READER.raised(error, creating=True), OutcomeUnknownError)
+    assert judge(error).fate is Fate.RETRY
 
 
 def test_what_may_have_arrived_is_unknown() -> None:
