@@ -47,6 +47,7 @@ class Answer:
         latency_s: Seconds from the request's start to its end.
         batch: Which local batch it came from; rows of one batch are made together and again together.
         failure: Why there is no answer.
+        taken_up: Its request went out in an earlier session, in a batch that was found again: it was paid once.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Answer:
     latency_s: float = 0.0
     batch: int | None = None
     failure: str | None = None
+    taken_up: bool = False
 
 
 @runtime_checkable

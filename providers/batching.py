@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _MOST_SENDS = 2
 _LOOK_MOST_S = 10.0
+# Once a round had so many rows, a later one of less than this share of the largest is asked live.
+_LARGE, _LEAST_SHARE = 200, 0.05
 # A listing is searched back to this long before a batch was planned: clocks differ.
 CLOCKS_S = 2 * 86400.0
 
@@ -69,7 +72,7 @@ class Service(Protocol[Ended]):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class BatchCompleter:
     """Asks one model by batches.
 
@@ -83,6 +86,8 @@ class BatchCompleter:
         grace_s: How long a created batch may stay invisible in the listing, seconds.
         most_rows: Most rows of a batch.
         most_bytes: Largest input of a batch.
+        report: Shows progress: (text, done, total).
+        largest: Rows of the largest round so far.
     """
 
     model: str
@@ -94,9 +99,20 @@ class BatchCompleter:
     grace_s: float
     most_rows: int
     most_bytes: int
+    report: Callable[[str, int, int], None] = lambda _text, _done, _total: None
+    largest: int = field(default=0, init=False)
+
+    def worth(self, rows: int) -> bool:
+        """Say whether so many rows are worth a batch: of a large work the last few are not, which may take a day.
+
+        Args:
+            rows: Of one round.
+        """
+        self.largest = max(self.largest, rows)
+        return self.largest < _LARGE or rows >= self.largest * _LEAST_SHARE
 
     async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
-        """Yield an answer for each request as batches end; rows that failed in a batch are asked live.
+        """Yield an answer for each request as batches end; rows that failed in a batch, or are few, are asked live.
 
         Args:
             requests: The prompts.
@@ -150,7 +166,9 @@ class _Round:
         self.records = await blocking(me.book.holding, me.model, list(self.open))
         self.earlier = frozenset(record.key for record in self.records)
         under_way = {row for record in self.records for row in record.rows}
-        await self._write_down([one for one in lines if one.id not in under_way])
+        fresh = [one for one in lines if one.id not in under_way]
+        if me.worth(len(fresh)):
+            await self._write_down(fresh)
 
     async def _write_down(self, fresh: Iterable[Line]) -> None:
         me = self.completer
@@ -188,13 +206,15 @@ class _Round:
         again = answer.failure is not None and record.key in self.earlier
         if row_id in self.open and not again:
             del self.open[row_id]
-            self.send.send_nowait(answer)
+            taken_up = record.key in self.earlier and record.sends <= 1
+            self.send.send_nowait(replace(answer, taken_up=taken_up))
 
     async def _ask_live(self) -> None:
         """Ask one by one what no batch answered."""
         if self.error is not None or not self.open:
             return
         left = [self.requests[one.request_id] for one in self.open.values()]
+        self.completer.report("rows without an answer from a batch: asked live, at the full price", 0, len(left))
         async for answer in self.completer.live.complete(left):
             self.send.send_nowait(answer)
 

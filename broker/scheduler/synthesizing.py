@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Code of a failure that more money mends.
 BUDGET = "budget"
+# A row that a batch does not answer is asked live, at twice a batch's price.
+_LIVE = 2.0
 # What the job's record tells of the manifest.
 _TOLD = (
     "accepted",
@@ -145,18 +147,20 @@ def _json(parts: Parts, sha256: str) -> Mapping[str, Any]:
 async def _means(parts: Parts, provider: Provider, held: Held, completer: Any) -> Means:
     from broker.jobs.datasets import estimate_tokens
     from broker.sandbox import encoder_dir
+    from broker.synthesis.flow import BATCH_WINDOW
     from broker.synthesis.run import Means
 
     spec = _spec(held)
     model = ModelRef(provider=spec.provider, name=spec.model)
+    batch = bool(parts.settings.account(spec.provider).options.get("batch"))
+    dearest = _LIVE if batch else 1.0
 
     def price(request: CompletionRequest) -> float:
         asked = sum(estimate_tokens(str(message["content"])) for message in request.messages)
-        return provider.estimate_answers(model, asked, request.decoding.max_tokens).high_usd
+        return dearest * provider.estimate_answers(model, asked, request.decoding.max_tokens).high_usd
 
     encoder = str(spec.options.get("encoder") or "")
     sandbox = str(encoder_dir(parts.settings.cache_dir))
-    batch = bool(parts.settings.account(spec.provider).options.get("batch"))
     return Means(
         completer=completer,
         folder=synthesis_folder(parts.data_dir, held.job.id),
@@ -167,6 +171,7 @@ async def _means(parts: Parts, provider: Provider, held: Held, completer: Any) -
         price=price,
         limit_usd=await _limit_usd(parts, held),
         waves=batch or not provider.capabilities.remote,
+        window=BATCH_WINDOW if batch else 0,
     )
 
 

@@ -2,8 +2,9 @@
 
 `answers.jsonl` holds three kinds of lines: `{"key", "sent": true}` before a request goes out, the answer with its key
 when it has come, and `{"key", "unpaid": true}` when the provider gave none. A key that was sent and has neither was in
-flight when the process died: it may have been paid and is asked again; `doubtful` counts these. An answer that another
-job has paid for is taken over with that job's name under `from`, and costs nothing here.
+flight when the process died: it may have been paid and is asked again; `doubtful` counts these, until an answer comes
+that was taken up from the batch in which the request went out. An answer that another job has paid for is taken over
+with that job's name under `from`, and costs nothing here.
 """
 
 from __future__ import annotations
@@ -120,10 +121,17 @@ class AnswerBook:
             key = line["key"]
             in_flight[key] += 1 if "sent" in line else -int(_FROM not in line)
             if "sent" not in line and "unpaid" not in line:
-                self._answers[key] = _answer_of(line)
+                self._answers[key] = answer = _answer_of(line)
                 if _FROM in line:
                     self._taken.add(key)
-        self.doubtful = sum(times for times in in_flight.values() if times > 0)
+                elif answer.taken_up:
+                    in_flight[key] = 0
+        self._doubts = {key: times for key, times in in_flight.items() if times > 0}
+
+    @property
+    def doubtful(self) -> int:
+        """Return how many requests of earlier sessions may have been paid without an answer."""
+        return sum(self._doubts.values())
 
     @property
     def paid(self) -> list[Answer]:
@@ -190,6 +198,8 @@ class AnswerBook:
         """
         await self._write({**dump(answer), "key": key})
         self._answers[key] = answer
+        if answer.taken_up:
+            self._doubts.pop(key, None)
 
     async def close(self) -> None:
         """Release the file."""

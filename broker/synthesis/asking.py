@@ -107,6 +107,8 @@ class Asker:
         self.broke = Event()
         self.moved = Event()
         self.waiting: list[_Waiting] = []
+        # Rows whose request waits until others have come back and left money for it.
+        self.short = 0
         self._completer = completer
         self._book = book
         self._decoding = decoding
@@ -270,6 +272,7 @@ class Asker:
         Raises:
             RejectedError: It never will: from then on nothing is asked, and what needs no more answers comes through.
         """
+        told = False
         while self._limit_usd is not None:
             fits = self.tally.cost_usd + self._promised_usd + most_usd <= self._limit_usd + 1e-9
             if fits and not self.broke.is_set():
@@ -277,7 +280,14 @@ class Asker:
             if self.broke.is_set() or not self._promises:
                 self.broke.set()
                 raise RejectedError(BUDGET, "the budget is spent; with more of it the row goes on where it was")
-            await self.moved.wait()
+            self.short += 1
+            if not told:  # a wave may go out now
+                told = True
+                self.poke()
+            try:
+                await self.moved.wait()
+            finally:
+                self.short -= 1
 
     def poke(self) -> None:
         """Wake whoever waits for something to change."""

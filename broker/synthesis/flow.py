@@ -49,8 +49,9 @@ RowFunction = Callable[[Row, "Bench"], Awaitable[Row | None]]
 
 # Rows on their way at once: enough for any limit at some seconds an answer, and few enough that little is left over.
 WINDOW = 256
-# Sent together by a Batch API or a local model.
+# Asked together of a local model; and by a Batch API, where each wave may take a day: as many as are wanted.
 WAVE_WINDOW = 2048
+BATCH_WINDOW = 50_000
 # Nothing has moved for so long: whatever is on its way will not come.
 _STUCK_S = 1.0
 # What is taken for the share of rows that come through, until as many have ended as tell more.
@@ -210,7 +211,7 @@ class Bench:
 
     def settled(self) -> bool:
         """Say whether no row can go on without an answer that waits for its wave."""
-        return bool(self.asker.waiting) and self._working <= len(self.asker.waiting)
+        return bool(self.asker.waiting) and self._working <= len(self.asker.waiting) + self.asker.short
 
     def begin(self, function: RowFunction, row: Row) -> Slot:
         """Begin to work on a row; return its place in the order."""

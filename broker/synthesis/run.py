@@ -77,6 +77,7 @@ class Means:
         price: Returns the most that a request may cost, USD.
         limit_usd: Most that all answers of the job may cost; None is no limit.
         waves: Gather requests and send them together.
+        window: Most rows on their way, where the pipeline's options name no number; 0 is the usual one.
     """
 
     completer: Completer
@@ -88,6 +89,7 @@ class Means:
     price: Callable[[CompletionRequest], float] = lambda _request: 0.0
     limit_usd: float | None = None
     waves: bool = False
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +220,8 @@ class _Session:
 
     async def _run(self) -> Bench:
         async with create_task_group() as tasks:
-            window = self._order.options.get("window") or (WAVE_WINDOW if self._means.waves else WINDOW)
+            usual = self._means.window or (WAVE_WINDOW if self._means.waves else WINDOW)
+            window = self._order.options.get("window") or usual
             bench = self._bench = Bench(
                 asker=self._asker,
                 prompts=self._order.prompts,

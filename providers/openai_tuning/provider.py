@@ -353,6 +353,7 @@ class OpenAIProvider:
             grace_s=self.capabilities.grace_s,
             most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
             most_bytes=MOST_BYTES,
+            report=self._context.report,
         )
 
     def _limit_field(self) -> str:

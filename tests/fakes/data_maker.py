@@ -39,11 +39,11 @@ class Ended:
 class DataMaker:
     """Runs `broker` as processes; what they make lies in `made`."""
 
-    def __init__(self, folder: Path, url: str, encoder: Path) -> None:
+    def __init__(self, folder: Path, url: str, encoder: Path, **more: float) -> None:
         self.folder = folder
         self.url = url
         self.made = folder / "made"
-        options = {"tries": 6, "first_pause_s": 0.05, "paid": "true"}
+        options = {"tries": 6, "first_pause_s": 0.05, "paid": "true", **more}
         lines = ["[providers.gemini]", f"concurrency = {CONCURRENCY}"]
         lines += ["[providers.gemini.options]", *(f"{name} = {value}" for name, value in options.items())]
         (folder / "broker.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -117,6 +117,20 @@ async def test_what_the_provider_did_not_answer_is_asked_for_again(tmp_path: Pat
     assert AnswerBook(tmp_path).doubtful == 0
 
 
+async def test_a_request_that_is_found_again_in_its_batch_is_no_longer_doubtful(tmp_path: Path) -> None:
+    for sessions in (1, 2):  # killed twice while it is out
+        book = AnswerBook(tmp_path)
+        await book.note_sent(["a", "b"])
+        await book.close()
+        assert AnswerBook(tmp_path).doubtful == 2 * sessions
+    book = AnswerBook(tmp_path)
+    await book.keep("a", said("found", taken_up=True))
+    assert book.doubtful == 2
+    await book.keep("b", said("asked again"))
+    await book.close()
+    assert (book.doubtful, AnswerBook(tmp_path).doubtful) == (2, 1)
+
+
 async def test_the_money_is_never_passed_whatever_a_request_may_cost(tmp_path: Path) -> None:
     """Prices differ by row; each answer costs all that it may."""
     prices = {f"r{n}": 0.05 + 0.11 * (n % 5) for n in range(40)}

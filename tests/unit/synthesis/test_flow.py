@@ -187,6 +187,21 @@ async def test_where_the_money_ends_it_stops_cleanly_and_more_goes_on(made: Synt
     ]
 
 
+async def test_a_wave_that_the_money_does_not_cover_goes_out_in_parts(made: Synthesize) -> None:
+    completer = WritingCompleter(cost_usd=0.01)
+    # So much may a request cost, and costs a tenth: all rows set out, and few are affordable together.
+    with anyio.fail_after(30):
+        outcome = await made(completer, waves=True, price=lambda _request: 0.1, limit_usd=1.0)
+    assert outcome.complete
+    assert outcome.manifest["cost_usd"] <= 1.0
+    assert 1 < max(completer.calls) <= 10
+    with anyio.fail_after(30):
+        outcome = await made(WritingCompleter(cost_usd=0.01), waves=True, price=lambda _request: 0.1, limit_usd=0.3,
+                             folder="poor")  # fmt: skip
+    assert (outcome.complete, outcome.broke) == (False, True)
+    assert 0.2 < outcome.manifest["cost_usd"] <= 0.3
+
+
 async def test_a_refused_account_ends_it_and_what_came_is_kept(made: Synthesize, tmp_path: Path) -> None:
     class Refusing(WritingCompleter):
         async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
