@@ -20,7 +20,7 @@ from broker.errors import BrokerError, OutcomeUnknownError, ProviderError, Unava
 from broker.jobs.artifacts import Artifacts
 from broker.jobs.blocking import blocking
 from broker.providers.batchbook import Book, Line, Record, parcels
-from broker.providers.contract import Answer, Completer, CompletionRequest
+from broker.providers.contract import Answer, Completer, CompletionRequest, ProviderContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -72,6 +72,19 @@ class Service(Protocol[Ended]):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Most:
+    """What a service takes in one batch.
+
+    Attributes:
+        rows: Most rows.
+        bytes: Largest input.
+    """
+
+    rows: int
+    bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class BatchCompleter:
     """Asks one model by batches.
@@ -101,6 +114,40 @@ class BatchCompleter:
     most_bytes: int
     report: Callable[[str, int, int], None] = lambda _text, _done, _total: None
     largest: int = field(default=0, init=False)
+
+    @classmethod
+    def of(
+        cls,
+        context: ProviderContext,
+        *,
+        model: str,
+        service: Service[Any],
+        live: Completer,
+        grace_s: float,
+        limits: Most,
+    ) -> BatchCompleter:
+        """Return what asks a model by the batches of an account.
+
+        Args:
+            context: Of the account.
+            model: The model's name.
+            service: The account's batches.
+            live: Asks what a batch failed to answer.
+            grace_s: How long a created batch may stay invisible in the listing, seconds.
+            limits: Of one batch; the account's option `batch_rows` may lower its rows.
+        """
+        return cls(
+            model=model,
+            service=service,
+            live=live,
+            tasks=context.tasks,
+            artifacts=context.artifacts,
+            book=Book.of(context.data_dir, context.name),
+            grace_s=grace_s,
+            most_rows=int(context.account.options.get("batch_rows", limits.rows)),
+            most_bytes=limits.bytes,
+            report=context.report,
+        )
 
     def worth(self, rows: int) -> bool:
         """Say whether so many rows are worth a batch: of a large work the last few are not, which may take a day.

@@ -1,22 +1,32 @@
-"""Asks many prompts at once: as many in the air as the account bears, every row answered or counted as failed."""
+"""Asks many prompts at once: as many in the air as the account bears, every row answered or counted as failed.
+
+`LiveCompleter` is what every remote provider asks live with; a provider says only how one request is sent and read.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
+from broker.gateway import Gate, Reply, read_headers
 from broker.providers.contract import Advice, Answer, CompletionRequest, Verdict
 from broker.providers.verdicts import as_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from broker.providers.foreign_json import Item
+
+# Sends a request once; returns the JSON object that came, and the headers by their names in lower case.
+Once = Callable[[], Awaitable[tuple["Item", "Mapping[str, str]"]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +106,87 @@ class _Round:
             self.refused = self.refused or verdict
             return None
         return Answer(id=request.id, failure=f"{verdict.code}: {verdict.message}", finish_reason="error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveCompleter(ABC):
+    """Asks one model live.
+
+    Attributes:
+        gate: The account's limits, shared by everything that asks there.
+        tasks: Where the asking runs, so that the caller may take its time.
+        timeout_s: Longest time for one answer.
+    """
+
+    # As in `Rounds`.
+    foreign: ClassVar[tuple[type[Exception], ...]]
+    of_account: ClassVar[frozenset[str]]
+    where: ClassVar[str]
+
+    gate: Gate
+    tasks: TaskGroup
+    timeout_s: float
+
+    @property
+    def tells_leaving(self) -> bool:
+        """Say that it awaits `leaving` of every request."""
+        return True
+
+    @abstractmethod
+    def verdict(self, error: BaseException) -> Verdict:
+        """Say what an exception means."""
+
+    @abstractmethod
+    async def sending(self, request: CompletionRequest) -> Once:
+        """Make a request ready and return what sends it, once each time."""
+
+    @abstractmethod
+    def read(self, request_id: str, found: Item, *, latency_s: float) -> Answer:
+        """Return the answer that a JSON object holds."""
+
+    @abstractmethod
+    def tokens(self, request: CompletionRequest) -> float:
+        """Return the tokens that a request may use, as a rate limit counts them."""
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
+        """Yield an answer for each request, in the order in which they come.
+
+        Args:
+            requests: The prompts.
+
+        Raises:
+            ProviderError: The account as a whole is refused; the answers that came before have been yielded.
+        """
+        rounds = Rounds(
+            ask=self.ask,
+            tasks=self.tasks,
+            concurrency=self.gate.limits.concurrency,
+            foreign=self.foreign,
+            read=self.verdict,
+            of_account=self.of_account,
+            where=self.where,
+        )
+        return rounds.complete(requests)
+
+    async def ask(self, request: CompletionRequest) -> Answer:
+        """Ask one prompt, as often as it takes.
+
+        Args:
+            request: The prompt.
+        """
+        once = await self.sending(request)
+
+        async def send() -> Reply[Answer]:
+            if request.leaving is not None:
+                await request.leaving()
+            begun = anyio.current_time()
+            with anyio.fail_after(self.timeout_s):
+                found, headers = await once()
+            answer = self.read(request.id, found, latency_s=anyio.current_time() - begun)
+            used = answer.input_tokens + answer.output_tokens
+            return Reply(value=answer, seen=read_headers(headers), tokens=used or None)
+
+        return await self.gate.call(send, tokens=self.tokens(request))
+
+    async def aclose(self) -> None:  # noqa: B027 - the same for every provider
+        """Have nothing to release: the connections belong to the account."""

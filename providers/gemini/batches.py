@@ -17,12 +17,11 @@ from google.genai import types
 from broker.errors import OutcomeUnknownError, ProviderError, RefusedError, UnavailableError
 from broker.jobs.artifacts import Artifacts
 from broker.providers.batchbook import Line, Record, row_id
-from broker.providers.foreign_json import Item, fields
+from broker.providers.foreign_json import Item, MalformedAnswerError, fields
 from broker.providers.gemini.answers import Readings
 from broker.providers.gemini.completions import config_of, contents_of
 from broker.providers.gemini.connection import UPLOAD_S, Connection
 from broker.providers.gemini.endings import BATCH_ENDS
-from broker.providers.gemini.faults import MalformedAnswerError
 from broker.providers.gemini.questions import Questions
 
 if TYPE_CHECKING:

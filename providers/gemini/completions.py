@@ -6,98 +6,74 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import anyio
-from anyio.abc import TaskGroup
 from google.genai import types
 
-from broker.gateway import Gate, Reply, read_headers
 from broker.providers.contract import Answer, Completer, CompletionRequest
+from broker.providers.foreign_json import json_object
 from broker.providers.gemini.answers import Readings
 from broker.providers.gemini.connection import Connection
-from broker.providers.gemini.faults import FOREIGN, OF_THE_ACCOUNT, json_object
+from broker.providers.gemini.faults import FOREIGN, OF_THE_ACCOUNT
 from broker.providers.gemini.questions import Questions
-from broker.providers.rounds import Rounds
+from broker.providers.rounds import LiveCompleter, Once
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
+    from broker.providers.contract import Verdict
     from broker.providers.foreign_json import Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveCompleter:
+class ContentCompleter(LiveCompleter):
     """Asks one model by `generateContent`.
 
     Attributes:
         connection: The account.
-        gate: Its limits, shared by everything that asks there.
         questions: How the model is asked.
         readings: How its answers are read.
-        tasks: Where the asking runs, so that the caller may take its time.
     """
 
+    foreign = FOREIGN
+    of_account = OF_THE_ACCOUNT
+    where = "generateContent"
+
     connection: Connection
-    gate: Gate
     questions: Questions
     readings: Readings
-    tasks: TaskGroup
-
-    @property
-    def tells_leaving(self) -> bool:
-        """Say that it awaits `leaving` of every request."""
-        return True
 
     def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         """Yield an answer for each request, in the order in which they come.
 
-        Args:
-            requests: The prompts.
-
         Raises:
             MissingCredentialError: At once, when there is no key.
-            ProviderError: The account as a whole is refused; the answers that came before have been yielded.
         """
         self.connection.require_key()
-        rounds = Rounds(
-            ask=self.ask,
-            tasks=self.tasks,
-            concurrency=self.gate.limits.concurrency,
-            foreign=FOREIGN,
-            read=self.connection.reader.read,
-            of_account=OF_THE_ACCOUNT,
-            where="generateContent",
-        )
-        return rounds.complete(requests)
+        return LiveCompleter.complete(self, requests)
 
-    async def ask(self, request: CompletionRequest) -> Answer:
-        """Ask one prompt, as often as it takes.
+    def verdict(self, error: BaseException) -> Verdict:
+        """Say what an exception means."""
+        return self.connection.reader.read(error)
 
-        Args:
-            request: The prompt.
-        """
+    async def sending(self, request: CompletionRequest) -> Once:
+        """Make a request ready and return what sends it."""
         body = self.questions.body(request)
         contents, config = contents_of(body), config_of(body)
-        client = await self.connection.client()
+        client, model = await self.connection.client(), self.readings.model
 
-        async def send() -> Reply[Answer]:
-            if request.leaving is not None:
-                await request.leaving()
-            begun = anyio.current_time()
-            with anyio.fail_after(self.connection.answer_s):
-                response = await client.models.generate_content(
-                    model=self.readings.model, contents=contents, config=config
-                )
-            taken_s = anyio.current_time() - begun
+        async def once() -> tuple[Item, Mapping[str, str]]:
+            response = await client.models.generate_content(model=model, contents=contents, config=config)
             raw = response.sdk_http_response or types.HttpResponse()
-            answer = self.readings.answer(request.id, json_object(raw.body), latency_s=taken_s)
-            headers = {name.lower(): value for name, value in (raw.headers or {}).items()}
-            used = answer.input_tokens + answer.output_tokens
-            return Reply(value=answer, seen=read_headers(headers), tokens=used or None)
+            return json_object(raw.body), {name.lower(): value for name, value in (raw.headers or {}).items()}
 
-        return await self.gate.call(send, tokens=self.questions.tokens(request))
+        return once
 
-    async def aclose(self) -> None:
-        """Have nothing to release: the connections belong to the account."""
+    def read(self, request_id: str, found: Item, *, latency_s: float) -> Answer:
+        """Return the answer that a response holds."""
+        return self.readings.answer(request_id, found, latency_s=latency_s)
+
+    def tokens(self, request: CompletionRequest) -> float:
+        """Return the tokens that a request may use."""
+        return self.questions.tokens(request)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -25,6 +24,7 @@ from broker.errors import MissingCredentialError
 from broker.gateway import Gate, Limits, Patience, Reply
 from broker.providers.gemini.faults import FOREIGN, Reader, judge
 from broker.providers.secrecy import Censor
+from broker.providers.verdicts import host_of
 
 if TYPE_CHECKING:
     from broker.settings import Account
@@ -56,7 +56,7 @@ class Connection:
         self._key = account.api_key.get_secret_value() if account.api_key else ""
         self.version = str(options.get("api_version") or API_VERSION)
         self.base_url = (account.base_url or OFFICIAL_URL).rstrip("/").removesuffix(f"/{self.version}")
-        self.host = _host(self.base_url)
+        self.host = host_of(self.base_url)
         self.reader = Reader(censor=Censor([self._key]), host=self.host, instead=instead)
         self.timeout_s = float(options.get("timeout_s", _READ_S))
         self.answer_s = float(options.get("answer_timeout_s", _ANSWER_S))
@@ -179,8 +179,3 @@ def _quieten() -> None:
 async def _close(client: genai.Client) -> None:
     await client.aio.aclose()
     client.close()
-
-
-def _host(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or base_url

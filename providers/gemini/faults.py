@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from google.genai import errors
@@ -31,22 +31,16 @@ from pydantic import ValidationError
 
 from broker.gateway import Fate, Judgement, Seen, read_headers
 from broker.gateway.limits import duration_s
-from broker.providers.contract import Advice, Verdict
-from broker.providers.foreign_json import Item, entries, fields
-from broker.providers.secrecy import Censor
-from broker.providers.verdicts import as_error, carried
+from broker.providers.foreign_json import Item, MalformedAnswerError, entries, fields
+from broker.providers.verdicts import OVERLOADED, ErrorReader, never
 
 if TYPE_CHECKING:
-    from broker.errors import ProviderError
+    from broker.providers.contract import Verdict
 
 
 def _of_aiohttp(name: str) -> tuple[type[Exception], ...]:
     """Return an exception of aiohttp, which the SDK runs on where it is installed."""
     return (getattr(import_module("aiohttp"), name),) if find_spec("aiohttp") else ()
-
-
-class MalformedAnswerError(Exception):
-    """The server answered 2xx with something that is no such object."""
 
 
 # Raised before a single byte of the request has left.
@@ -72,10 +66,8 @@ FOREIGN: tuple[type[Exception], ...] = (errors.APIError, *_SILENT)
 # Refusals that every row of the account would meet.
 OF_THE_ACCOUNT = frozenset({"unauthorized", "forbidden", "not_found", "quota_exhausted"})
 
-_OVERLOADED = frozenset({500, 502, 503, 504, 529})
 _DOUBTFUL = frozenset({408, 499})
 _REFUSAL = 400
-_LONGEST_TEXT = 600
 _COME_BACK = re.compile(r"[Pp]lease retry in (\d+(?:\.\d+)?s)")
 # Gateways put Google's answer as text into an answer of their own; so deep it is looked for.
 _DEEPEST = 3
@@ -133,85 +125,50 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class Reader(ErrorReader):
     """Reads exceptions of one account.
 
     Attributes:
-        censor: Removes secrets.
-        host: Where the account's API is, for messages.
         instead: Returns living models to use in place of one that is gone.
     """
 
-    censor: Censor
-    host: str
+    not_sent = _NOT_SENT
+    silent = _SILENT
+
     instead: Callable[[str], tuple[str, ...]]
 
-    def read(self, error: BaseException, *, creating: bool = False) -> Verdict:
-        """Say what an exception means.
-
-        Args:
-            error: Raised by the SDK, or by this provider.
-            creating: The call creates something that must not exist twice.
-        """
-        if (verdict := carried(error)) is not None:
-            return verdict
-        if isinstance(error, errors.APIError):
-            return self._read_status(error, creating=creating)
-        return self._read_silence(error, creating=creating)
-
-    def raised(self, error: BaseException, *, creating: bool = False, where: str = "") -> ProviderError:
-        """Return one of our own errors for an exception; raise it `from None`: the SDK's holds request headers.
-
-        Args:
-            error: Raised by the SDK.
-            creating: The call creates something that must not exist twice.
-            where: What was being done.
-        """
-        return as_error(self.read(error, creating=creating), where=where)
-
-    def _read_status(self, error: errors.APIError, *, creating: bool) -> Verdict:
+    def refusal(self, error: BaseException, *, creating: bool) -> Verdict | None:
+        """Read what the server answered; None when it did not answer."""
+        if not isinstance(error, errors.APIError):
+            return None
         status, said = error.code, Said.by(error)
-        text = self.censor(said.message)[:_LONGEST_TEXT]
+        text = self.words(said.message)
         if status < _REFUSAL:  # a 2xx without an object: whatever was asked for may have been done
-            return self._read_silence(MalformedAnswerError(f"{status} {text}".strip()), creating=creating)
+            return self.silence(MalformedAnswerError(f"{status} {text}".strip()), creating=creating)
         if status == 429:
             return self._read_429(error, said, text)
         if status == 401 or "API_KEY_INVALID" in said.reasons:
-            return _never("unauthorized", f"{self.host} does not know the key: {text}", _KEY_FIX)
+            return never("unauthorized", f"{self.host} does not know the key: {text}", _KEY_FIX)
         if status == 403 or said.status == "FAILED_PRECONDITION":
             fix = "check that the key is alive, its project may use the Gemini API, and the region and billing allow it"
-            return _never("forbidden", f"{self.host} does not allow it: {text}", fix)
+            return never("forbidden", f"{self.host} does not allow it: {text}", fix)
         if status == 404:
-            return _never("not_found", f"{self.host} knows no such thing: {text}", self._living(said.message))
+            return never("not_found", f"{self.host} knows no such thing: {text}", self._living(said.message))
         if status in _DOUBTFUL or status >= 500 or (status == 409 and said.status != "ALREADY_EXISTS"):
-            advice = Advice.UNKNOWN if creating else Advice.RETRY
-            return Verdict(advice=advice, code="unavailable", message=f"{self.host} failed ({status}): {text}")
+            return self.failed(f"failed ({status})", text, creating=creating)
         said_so = f"{self.host} refused the request ({status}): {text}"
-        return _never(said.status.lower().replace(" ", "_") or "bad_request", said_so, "change what it complains about")
+        return never(said.status.lower().replace(" ", "_") or "bad_request", said_so, "change what it complains about")
 
     def _read_429(self, error: errors.APIError, said: Said, text: str) -> Verdict:
         if quota := said.used_up:
             fix = "wait until the quota is filled again (midnight, Pacific time), or raise the account's tier"
-            return _never("quota_exhausted", f"{self.host} has no quota left today: {quota}: {text}", fix)
-        message = f"{self.host} asks for fewer requests: {text}"
-        after_s = seen(error, said).retry_after_s
-        return Verdict(advice=Advice.RETRY_AT, code="rate_limited", message=message, after_s=after_s)
+            return never("quota_exhausted", f"{self.host} has no quota left today: {quota}: {text}", fix)
+        return self.limited(text, seen(error, said).retry_after_s)
 
     def _living(self, text: str) -> str:
         named = re.search(r"models/([\w.\-]+)", text)
         instead = self.instead(named[1]) if named else ()
         return f"use {' or '.join(instead)}" if instead else "check the model, the base URL and the option api_version"
-
-    def _read_silence(self, error: BaseException, *, creating: bool) -> Verdict:
-        words = self.censor(f"{type(error).__name__}: {error}".rstrip(": "))[:_LONGEST_TEXT]
-        if isinstance(error, _NOT_SENT):
-            fix = "check the base URL and the network"
-            message = f"{self.host} cannot be reached: {words}"
-            return Verdict(advice=Advice.RETRY, code="unreachable", message=message, fix=fix)
-        silent = isinstance(error, _SILENT)
-        advice = Advice.UNKNOWN if creating or not silent else Advice.RETRY
-        code = "no_answer" if silent else "unexpected"
-        return Verdict(advice=advice, code=code, message=f"no usable answer from {self.host}: {words}")
 
 
 def seen(error: errors.APIError, said: Said) -> Seen:
@@ -233,30 +190,12 @@ def judge(error: BaseException) -> Judgement:
     said = Said.by(error)
     if error.code == 429:
         return Judgement(fate=Fate.FINAL if said.used_up else Fate.LIMITED, seen=seen(error, said))
-    if error.code in _OVERLOADED:
+    if error.code in OVERLOADED:
         return Judgement(fate=Fate.OVERLOADED)
     passing = (
         error.code < _REFUSAL or error.code in _DOUBTFUL or (error.code == 409 and said.status != "ALREADY_EXISTS")
     )
     return Judgement(fate=Fate.RETRY if passing else Fate.FINAL)
-
-
-def json_object(text: Any) -> Item:
-    """Return the JSON object that a server answered with, whatever the SDK makes of it.
-
-    Args:
-        text: The body.
-
-    Raises:
-        MalformedAnswerError: It is none.
-    """
-    try:
-        found: Any = json.loads(text or "")
-    except (TypeError, ValueError) as error:
-        raise MalformedAnswerError(f"not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise MalformedAnswerError(f"a JSON object was expected, not {type(found).__name__}")
-    return cast("Item", found)
 
 
 def _innermost(body: Item, depth: int = 0) -> Item:
@@ -270,7 +209,3 @@ def _innermost(body: Item, depth: int = 0) -> Item:
             return inner
         return _innermost(deeper, depth + 1) or inner
     return inner
-
-
-def _never(code: str, message: str, fix: str) -> Verdict:
-    return Verdict(advice=Advice.NEVER, code=code, message=message, fix=fix)

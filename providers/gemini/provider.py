@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.errors import Problem, RefusedError
 from broker.gateway import Gate
-from broker.providers.batchbook import Book
-from broker.providers.batching import BatchCompleter
+from broker.providers.batching import BatchCompleter, Most
 from broker.providers.contract import (
     Capabilities,
     Checkpoint,
@@ -21,7 +20,7 @@ from broker.providers.contract import (
 )
 from broker.providers.gemini.answers import Readings
 from broker.providers.gemini.batches import INLINE_BYTES, MOST_BYTES, MOST_ROWS, Batches
-from broker.providers.gemini.completions import LiveCompleter, ScreenedCompleter
+from broker.providers.gemini.completions import ContentCompleter, ScreenedCompleter
 from broker.providers.gemini.connection import Connection
 from broker.providers.gemini.families import Family
 from broker.providers.gemini.faults import judge
@@ -116,12 +115,13 @@ class GeminiProvider:
         """Return an object that asks a model, one by one or by batches (account option `batch`)."""
         family = Family.of(model.name)
         questions = Questions(family=family, thinking=family.thinking(self._options), safety=self._safety)
-        live = LiveCompleter(
+        live = ContentCompleter(
             connection=self._connection,
             gate=self._answers,
             questions=questions,
             readings=Readings(model=model.name, prices=self._prices),
             tasks=self._context.tasks,
+            timeout_s=self._connection.answer_s,
         )
         return ScreenedCompleter(questions=questions, inner=self._batched(live) if self._prices.batch else live)
 
@@ -184,7 +184,7 @@ class GeminiProvider:
 
     # --- pieces ---------------------------------------------------------------------------------------------------
 
-    def _batched(self, live: LiveCompleter) -> Completer:
+    def _batched(self, live: ContentCompleter) -> Completer:
         service = Batches(
             connection=self._connection,
             questions=live.questions,
@@ -194,17 +194,13 @@ class GeminiProvider:
             inline_bytes=int(self._options.get("batch_inline_bytes", INLINE_BYTES)),
             report=self._context.report,
         )
-        return BatchCompleter(
+        return BatchCompleter.of(
+            self._context,
             model=live.readings.model,
             service=service,
             live=live,
-            tasks=self._context.tasks,
-            artifacts=self._context.artifacts,
-            book=Book.of(self._context.data_dir, self.name),
             grace_s=self.capabilities.grace_s,
-            most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
-            most_bytes=MOST_BYTES,
-            report=self._context.report,
+            limits=Most(MOST_ROWS, MOST_BYTES),
         )
 
     def _instead(self, model: str) -> tuple[str, ...]:

@@ -14,9 +14,8 @@ from broker.errors import OutcomeUnknownError, RefusedError
 from broker.jobs.artifacts import Artifacts
 from broker.providers.batchbook import Line, Record, row_id
 from broker.providers.batching import CLOCKS_S
-from broker.providers.foreign_json import Item, fields
+from broker.providers.foreign_json import Item, MalformedAnswerError, fields
 from broker.providers.openai_tuning.connection import Connection
-from broker.providers.openai_tuning.faults import MalformedAnswerError
 from broker.providers.openai_tuning.listing import PAGE, created_at, newest_first, pages
 from broker.providers.openai_tuning.questions import Questions
 from broker.providers.openai_tuning.statuses import BATCH_ENDS

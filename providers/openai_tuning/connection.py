@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -16,8 +16,10 @@ from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
 from broker.errors import MissingCredentialError
 from broker.gateway import Gate, Limits, Patience, Reply, read_headers
-from broker.providers.openai_tuning.faults import MalformedAnswerError, Reader, judge
+from broker.providers.foreign_json import MalformedAnswerError, json_object
+from broker.providers.openai_tuning.faults import Reader, judge
 from broker.providers.secrecy import Censor
+from broker.providers.verdicts import host_of
 
 if TYPE_CHECKING:
     import ssl
@@ -53,7 +55,7 @@ class Connection:
         self._account = account
         self._key = account.api_key.get_secret_value() if account.api_key else ""
         self.base_url = (account.base_url or OFFICIAL_URL).rstrip("/")
-        self.host = _host(self.base_url)
+        self.host = host_of(self.base_url)
         self.reader = Reader(censor=Censor([self._key]), host=self.host, closed=closed)
         self.timeout_s = float(account.options.get("timeout_s", _READ_S))
         self._tries = int(account.options.get("tries", 6))
@@ -121,7 +123,7 @@ class Connection:
         async def send() -> Reply[dict[str, Any]]:
             with anyio.fail_after(self.timeout_s * 2):
                 response = await call(self.client)
-            return Reply(value=json_object(response.http_response), seen=read_headers(response.headers))
+            return Reply(value=json_object(response.http_response.content), seen=read_headers(response.headers))
 
         try:
             return await self.gate.call(send)
@@ -145,7 +147,7 @@ class Connection:
         async def send() -> Reply[dict[str, Any]]:
             with anyio.fail_after(limit_s):
                 response = await call(self.creator)
-            return Reply(value=json_object(response.http_response), seen=read_headers(response.headers))
+            return Reply(value=json_object(response.http_response.content), seen=read_headers(response.headers))
 
         try:
             return await self.gate.once(send)
@@ -203,23 +205,3 @@ class Connection:
 def _tls() -> ssl.SSLContext:
     """Return the process's one TLS context: reading the certificates takes longer than a request."""
     return httpx2.create_ssl_context()
-
-
-def json_object(response: httpx2.Response) -> dict[str, Any]:
-    """Return the JSON object that a server answered with, whatever the SDK makes of it.
-
-    Raises:
-        MalformedAnswerError: It is none.
-    """
-    try:
-        found: Any = response.json()
-    except ValueError as error:
-        raise MalformedAnswerError(f"not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise MalformedAnswerError(f"a JSON object was expected, not {type(found).__name__}")
-    return cast("dict[str, Any]", found)
-
-
-def _host(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or base_url

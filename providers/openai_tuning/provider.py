@@ -11,8 +11,7 @@ from broker.gateway import Gate
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Handle, Intent
 from broker.jobs.spec import DatasetRef, Method, ModelRef, TuneSpec
-from broker.providers.batchbook import Book
-from broker.providers.batching import BatchCompleter
+from broker.providers.batching import BatchCompleter, Most
 from broker.providers.contract import (
     Capabilities,
     Checkpoint,
@@ -28,7 +27,7 @@ from broker.providers.foreign_json import Item, entries
 from broker.providers.limits import told_limits
 from broker.providers.openai_tuning import checks, payloads, progress, readings
 from broker.providers.openai_tuning.batches import MOST_BYTES, MOST_ROWS, Batches
-from broker.providers.openai_tuning.completions import LiveCompleter
+from broker.providers.openai_tuning.completions import ChatCompleter
 from broker.providers.openai_tuning.connection import Connection
 from broker.providers.openai_tuning.faults import judge
 from broker.providers.openai_tuning.listing import PAGE, created_at, newest_first, pages
@@ -253,7 +252,7 @@ class OpenAIProvider:
 
     def completer(self, model: ModelRef) -> Completer:
         """Return an object that asks a model, one by one or by the Batch API (account option `batch`)."""
-        live = LiveCompleter(
+        live = ChatCompleter(
             connection=self._connection,
             gate=self._answers,
             questions=Questions(model=model.name, prices=self._prices.answers, limit_field=self._limit_field()),
@@ -334,7 +333,7 @@ class OpenAIProvider:
             if not _already(what, state):
                 raise
 
-    def _batched(self, live: LiveCompleter) -> Completer:
+    def _batched(self, live: ChatCompleter) -> Completer:
         service = Batches(
             connection=self._connection,
             questions=live.questions,
@@ -343,17 +342,13 @@ class OpenAIProvider:
             poll_s=float(self._options.get("batch_poll_s", _BATCH_POLL_S)),
             report=self._context.report,
         )
-        return BatchCompleter(
+        return BatchCompleter.of(
+            self._context,
             model=live.questions.model,
             service=service,
             live=live,
-            tasks=self._context.tasks,
-            artifacts=self._context.artifacts,
-            book=Book.of(self._context.data_dir, self.name),
             grace_s=self.capabilities.grace_s,
-            most_rows=int(self._options.get("batch_rows", MOST_ROWS)),
-            most_bytes=MOST_BYTES,
-            report=self._context.report,
+            limits=Most(MOST_ROWS, MOST_BYTES),
         )
 
     def _limit_field(self) -> str:

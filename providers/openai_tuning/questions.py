@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from broker.providers.contract import Answer
-from broker.providers.foreign_json import entries, fields
-from broker.providers.openai_tuning.faults import MalformedAnswerError
+from broker.providers.foreign_json import MalformedAnswerError, entries, fields
 from broker.providers.prices import AnswerPrices
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from google.genai import errors
 from broker.errors import OutcomeUnknownError, RateLimitedError, RefusedError, UnavailableError
 from broker.gateway import Fate
 from broker.providers.contract import Advice
-from broker.providers.gemini.faults import FOREIGN, MalformedAnswerError, Reader, judge
+from broker.providers.foreign_json import MalformedAnswerError
+from broker.providers.gemini.faults import FOREIGN, Reader, judge
 from broker.providers.secrecy import Censor
 from tests.fakes.gemini_server.errors import exhausted, named
 
