@@ -129,7 +129,7 @@ def maker_cost(maker: Maker, job: Job) -> list[float]:
     [
         ({}, {"again": True}),
         ({}, {"seed": 1}),
-        ({}, {"account": {"options": {"thinking_budget": 0}}}),
+        ({}, {"account": {"options": {"thinking_level": "low"}}}),
         ({}, {"temperature": 0.9}),
     ],
 )
