@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
 import queue
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -107,8 +109,7 @@ class Child:
     def _perform(self, call: _Call) -> dict[str, Any]:
         if call.session.stop_requested():
             return {"stopped": call.session.stop_requested()}
-        module, _, name = OPS[call.op].partition(":")
-        op: Op = getattr(importlib.import_module(module), name)
+        op = _op(call.op)
         with self._device_lock(call) as mine:
             return op(call.args, call.session) if mine else {"stopped": call.session.stop_requested()}
 
@@ -129,6 +130,21 @@ class Child:
                     data = data[os.write(self._sink, data) :]
             except BrokenPipeError:
                 self.shut_down()
+
+
+def _op(name: str) -> Op:
+    module, _, function = OPS[name].partition(":")
+    if module not in sys.modules:
+        # Torch and its kin bring three quarters of a million objects that stay: the collector would walk through them
+        # again and again while they come (a fifth of the start), and with every full collection afterwards.
+        gc.disable()
+        try:
+            importlib.import_module(module)
+        finally:
+            gc.freeze()
+            gc.enable()
+    op: Op = getattr(sys.modules[module], function)
+    return op
 
 
 def _finite(message: dict[str, Any]) -> dict[str, Any]:
