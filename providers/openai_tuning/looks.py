@@ -3,7 +3,8 @@
 The listing is ordered from new to old. Where a job stood at the last look says about how many pages the next look
 needs, so from the second look on the cost of N jobs is the smaller of N requests and the pages back to the oldest of
 them (or a mixture that is cheaper still: the young ones by pages, a few very old ones one by one). The first look knows
-nothing: it walks pages as long as they pay.
+nothing: it walks pages as long as they pay, and never costs more than two requests for each job. For n jobs below the
+place where it stopped, later looks may cost (n - 1) // 2 requests more than the fewest.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ class Looks:
             left = len(wanted) - len(found)
             # Jobs made since the last look pushed the others down: one page more than known may be needed.
             patience = max(1, left // 2) if plan.fresh > 1 else 1
-            if not left or (walked >= plan.pages and barren >= patience):
+            # After as many pages as there are jobs, asking for the rest one by one at most doubles the cost.
+            if not left or walked >= len(wanted) or (walked >= plan.pages and barren >= patience):
                 break
         for job_id in wanted - found.keys():
             if job_id in self.positions:
