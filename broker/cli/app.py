@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -135,7 +136,12 @@ def _dispatch(arguments: list[str]) -> Any:
         case ["status", job] if not job.startswith("-"):
             return jobs.status(job)
         case _:
-            return typer.main.get_command(app).main(args=arguments, prog_name="broker", standalone_mode=False)
+            return _command().main(args=arguments, prog_name="broker", standalone_mode=False)
+
+
+@cache
+def _command() -> Any:
+    return typer.main.get_command(app)
 
 
 def _usage(error: Any) -> int:

@@ -48,10 +48,10 @@ class Fake:
     # --- files ----------------------------------------------------------------------------------------------------
 
     async def create_file(self, request: Request) -> Response:
-        form = await request.form()
-        file = form["file"]
-        assert isinstance(file, UploadFile)
-        held = self.state.add_file(await file.read(), file.filename or "", str(form["purpose"]))
+        async with request.form() as form:
+            file = form["file"]
+            assert isinstance(file, UploadFile)
+            held = self.state.add_file(await file.read(), file.filename or "", str(form["purpose"]))
         return JSONResponse(held.body)
 
     async def list_files(self, request: Request) -> Response:
@@ -90,10 +90,11 @@ class Fake:
         return JSONResponse(body)
 
     async def add_part(self, request: Request) -> Response:
-        data = (await request.form())["data"]
-        assert isinstance(data, UploadFile)
         part_id = self.state.new_id("part")
-        self.state.parts[part_id] = await data.read()
+        async with request.form() as form:
+            data = form["data"]
+            assert isinstance(data, UploadFile)
+            self.state.parts[part_id] = await data.read()
         body = {"id": part_id, "object": "upload.part", "created_at": 0, "upload_id": request.path_params["id"]}
         return JSONResponse(body)
 

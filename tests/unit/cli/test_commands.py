@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def done(terminal: Terminal) -> Terminal:
+def done(terminal: Terminal, kept: Path) -> Terminal:
     """A terminal where one job was made and judged."""
-    assert terminal.submit("--experiment", "tone").code == 0
+
+    def make() -> None:
+        assert terminal.submit("--experiment", "tone").code == 0
+
+    terminal.once(kept, make)
     return terminal
 
 
