@@ -88,7 +88,12 @@ class Listener(uvicorn.Server):
             UserError: The address cannot be bound.
             BrokerError: What the application failed with.
         """
-        await super().serve(sockets or [_bind(self._asked)])
+        bound = sockets or [_bind(self._asked)]
+        try:
+            await super().serve(bound)
+        finally:
+            for listener in bound:  # uvicorn leaves them open when the application cannot start
+                listener.close()
         self._raise_failure()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

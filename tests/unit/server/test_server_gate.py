@@ -137,6 +137,16 @@ def test_what_stands_against_the_start_is_raised(served: Served, tmp_path: Path)
             anyio.run(serve, config, settings)
 
 
+def test_a_server_that_cannot_start_leaves_its_port(tmp_path: Path) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    with pytest.raises(UserError, match="nobody"):
+        anyio.run(serve, fake_config(provider="nobody", port=port), fake_settings(tmp_path / "data"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", port))
+
+
 def test_each_token_has_its_own_rate(serve_with: ServeWith, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     data_dir.mkdir()
