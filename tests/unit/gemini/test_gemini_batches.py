@@ -10,6 +10,7 @@ import pytest
 
 from broker.errors import ProviderError, RefusedError
 from tests.fakes.gemini_server import Habits, Rule
+from tests.fakes.patience import until
 from tests.unit.gemini.conftest import MODEL, questions
 
 if TYPE_CHECKING:
@@ -201,9 +202,7 @@ async def test_a_stopped_round_is_picked_up_without_paying_again(open_desk: Open
         desk.server.state.habits = Habits(batch_looks=10_000)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, desk, *range(10))
-            with anyio.fail_after(60):
-                while desk.server.state.calls["batches.get"] < 2:
-                    await anyio.sleep(0.01)
+            await until(lambda: desk.server.state.calls["batches.get"] > 1)
             tasks.cancel_scope.cancel()
         assert batches(desk) == [1]
     async with open_desk(**OPTIONS, **way) as again:

@@ -13,6 +13,7 @@ from broker.jobs.spec import ModelRef
 from broker.providers.batchbook import Line, parcels
 from broker.providers.contract import Answer, CompletionRequest
 from tests.fakes.openai_server import Rule
+from tests.fakes.patience import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -81,7 +82,7 @@ async def test_a_batch_that_fails_as_a_whole_is_asked_live(open_desk: OpenDesk, 
     "fault", ["lose", "500_after", "half_json", "half_json_clean", "reset", "409_after", "list_body"]
 )
 async def test_an_unclear_batch_is_found_by_its_key(open_desk: OpenDesk, fault: str, lag: int) -> None:
-    async with open_desk(grace_s=0.8, **OPTIONS) as desk:
+    async with open_desk(grace_s=30, **OPTIONS) as desk:
         desk.server.state.habits.list_lag = lag
         desk.server.state.rules = [Rule(CREATE, fault, [1])]
         assert len(await ask(desk, *range(10))) == 10
@@ -108,8 +109,10 @@ async def test_a_batch_that_cannot_be_settled_is_told_with_its_key(open_desk: Op
 async def test_a_stopped_round_is_picked_up_without_paying_again(open_desk: OpenDesk) -> None:
     async with open_desk(**OPTIONS) as desk:
         desk.server.state.habits.batch_looks = 10_000
-        with anyio.move_on_after(0.5):
-            await ask(desk, *range(10))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, desk, *range(10))
+            await until(lambda: desk.server.state.calls["GET /batches/ID"] > 1)
+            tasks.cancel_scope.cancel()
         assert batches(desk) == [1]
     async with open_desk(**OPTIONS) as again:
         again.server.state.habits.batch_looks = 2
