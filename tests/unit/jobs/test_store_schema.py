@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,12 @@ from broker.jobs.store.schema import metadata
 from broker.jobs.store.version import HEAD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy.engine import Connection
+
+    from broker.jobs.store import Store
 
 _OPEN = """
 import sys
@@ -71,12 +75,12 @@ def test_the_tables_are_what_the_migrations_make(store_url: str) -> None:
     engine.dispose()
 
 
-def test_processes_that_start_at_once_make_one_schema(store_url: str) -> None:
+def test_processes_that_start_at_once_make_one_schema(store_url: str, open_one: Callable[[], Store]) -> None:
     processes = [_opener(store_url, str(number)) for number in range(4)]
     for process in processes:
         _, complaints = process.communicate(timeout=100)
         assert process.returncode == 0, complaints
-    assert len(open_store(store_url).documents("opened")) == 4
+    assert len(open_one().documents("opened")) == 4
 
 
 def test_threads_that_start_at_once_make_one_schema(store_url: str) -> None:
@@ -142,7 +146,8 @@ def test_a_migration_that_is_killed_leaves_an_empty_file_behind(tmp_path: Path) 
     assert process.returncode == -9, process.stderr
     with sqlite3.connect(tmp_path / "broker.db") as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
-    assert open_store(url).jobs() == []
+    with closing(open_store(url)) as store:
+        assert store.jobs() == []
 
 
 @pytest.mark.parametrize(
