@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ import httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from broker.jobs.states import JobKind
+from broker.jobs.states import JobKind, State
 from broker.jobs.store import open_store
 from tests.fakes.broker_server import load_wire
 from tests.fakes.tiny_model import build_tiny, chat_row, preference_row
@@ -34,7 +34,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 ROWS = "".join(json.dumps(chat_row(number)) + "\n" for number in range(24)).encode()
 PREFERENCES = "".join(json.dumps(preference_row(number)) + "\n" for number in range(16)).encode()
 FAST = {"n_epochs": 2, "batch_size": 8, "learning_rate_multiplier": 100.0}
-LONG = {"n_epochs": 15, "batch_size": 1, "learning_rate_multiplier": 1.0}
+LONG = {"n_epochs": 6, "batch_size": 1, "learning_rate_multiplier": 1.0}
 
 
 @dataclass(frozen=True)
@@ -270,14 +270,15 @@ def test_a_server_that_ends_midway_goes_on(model: Path, tmp_path: Path, end: sig
         _until_steps(first, job.id, 20)
         first.process.send_signal(end)
         first.process.wait(60)
+    with closing(open_store(f"sqlite:///{data_dir / 'broker.db'}")) as store:
+        assert [made.state for made in store.jobs(kinds=[JobKind.TUNE])] == [State.RUNNING]
     with serving(data_dir, model) as second:
         done = second.until(job.id, "succeeded", seconds=200)
         assert second.say(str(done.fine_tuned_model)).choices[0].message.content
         assert [found.id for found in second.client.fine_tuning.jobs.list()] == [job.id]
-    store = open_store(f"sqlite:///{data_dir / 'broker.db'}")
-    [made] = store.jobs(kinds=[JobKind.TUNE])
-    assert len(store.intents(made.id)) == 1, "it was handed over once"
-    store.close()
+    with closing(open_store(f"sqlite:///{data_dir / 'broker.db'}")) as store:
+        [made] = store.jobs(kinds=[JobKind.TUNE])
+        assert len(store.intents(made.id)) == 1, "it was handed over once"
 
 
 def _until_steps(server: Running, job_id: str, steps: int) -> None:

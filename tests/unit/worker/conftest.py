@@ -23,7 +23,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def chat_file(tmp_path: Path) -> Path:
-    return write_rows(tmp_path / "train.jsonl", [chat_row(number) for number in range(20)])
+    return chats(tmp_path)
+
+
+def chats(folder: Path) -> Path:
+    return write_rows(folder / "train.jsonl", [chat_row(number) for number in range(20)])
 
 
 @pytest.fixture
@@ -33,14 +37,20 @@ def preference_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def train_args(tiny: Path, chat_file: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    return training(tmp_path, tiny, chat_file)
+
+
+def training(folder: Path, model: Path, rows: Path) -> Callable[..., dict[str, Any]]:
+    """Return what makes the arguments of runs in a folder, by name and with what is to be different."""
+
     def make(name: str = "run", **changes: Any) -> dict[str, Any]:
-        run = tmp_path / name
+        run = folder / name
         run.mkdir(exist_ok=True)
         parameters = {"precision": "fp32", "rank": 8, "lr": 0.01, "epochs": 2, "batch_size": 4, "grad_accum": 2}
         return {
             "run": str(run),
-            "model": str(tiny),
-            "train": str(chat_file),
+            "model": str(model),
+            "train": str(rows),
             "validation": None,
             "method": "sft",
             "seed": 713,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,18 +15,20 @@ from broker.worker.ops import generate as module
 from broker.worker.ops.generate import generate
 from broker.worker.ops.train import train
 from broker.worker.session import Session
+from tests.unit.worker.conftest import chats, training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Make = Callable[..., dict[str, Any]]
 Answers = dict[str, dict[str, Any]]
 NAMES = ["bare", "one", "two", "three"]
 
 
-@pytest.fixture
-def adapters(train_args: Make) -> dict[str, str | None]:
-    """Adapters of different ranks, layers and dtypes, and the base itself."""
+@pytest.fixture(scope="module")
+def adapters(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+    """Adapters of different ranks, layers and dtypes, and the base itself; no test changes them."""
+    folder = tmp_path_factory.mktemp("adapters")
+    train_args = training(folder, tiny, chats(folder))
     changes: dict[str, dict[str, Any]] = {
         "one": {},
         "two": {"target_modules": ["q_proj", "v_proj"], "rank": 4, "adapter_dtype": "bf16"},
