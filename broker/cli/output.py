@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterable
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
     from rich.table import Table
 
     from broker.errors import BrokerError, Problem
 
 # A table that goes to a pipe is as wide as its content, up to so many characters: one line a row is for `grep`.
 _WIDEST = 400
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
@@ -129,11 +134,17 @@ def _problem(problem: Problem) -> dict[str, str]:
 
 def _console(*, stderr: bool, color: str) -> Console:
     from rich.console import Console
+    from rich.segment import Segment
 
     class Patient(Console):
         def on_broken_pipe(self) -> None:
             """Go on without a reader: the work is worth more than its report."""
             silence(self.file)
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            """Leave out what would steer the terminal: texts come from models and servers. Styles come later."""
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(_STEERING.sub("", segment.text), segment.style)
 
     forced = {"always": True, "never": False}.get(color)
     # No emoji: `openai:x:y` is the name of a model, not a picture.

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import asdict
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 # A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What would steer a terminal that shows the file.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CSV_PARTS = ("", "_low", "_high", "_scored", "_best", "_tied", "_letters", "_failure")
 _PLAIN = (
     "key",
@@ -155,7 +158,7 @@ def escaped(text: str) -> str:
     """Return text that Markdown shows as it is, on one line."""
     for mark in "\\`*_[]<>|":
         text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return _STEERING.sub("", " ".join(text.split()))
 
 
 def _line(cells: Any) -> str:

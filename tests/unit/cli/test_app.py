@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
+from rich.text import Text
 
 from broker.cli.app import app
 from broker.cli.front import EXIT_CODES
+from broker.cli.output import Output
 
 if TYPE_CHECKING:
     from tests.fakes.terminal import Terminal
@@ -112,3 +114,15 @@ def test_a_look_loads_nothing_slow(terminal: Terminal, arguments: list[str]) -> 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert SLOW & loaded == set()
+
+
+def test_no_text_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(color="always")
+    out.say("a model said \x1b[2J\x9b31m this \x07\r\nand\tthat")
+    out.note("and a server \x1b]0;title\x07", style="yellow")
+    out.console.print(Text("best", style="green"))
+    told = capsys.readouterr()
+    assert told.out.startswith("a model said [2J31m this \nand")
+    assert "\x1b[32mbest" in told.out  # colours of our own stay
+    assert "\x1b]" not in told.err
+    assert "and a server ]0;title" in told.err

@@ -130,3 +130,9 @@ def test_html_escapes_what_people_and_models_wrote(full: Lab) -> None:
 
 def test_notebooks_show_it(full: Lab) -> None:
     assert full.table()._repr_html_() == to_html(full.table())  # pyright: ignore[reportPrivateUsage]  # as notebooks do
+
+
+def test_no_text_steers_a_terminal(lab: Lab) -> None:
+    lab.evaluate({"conversational": share(8)}, label="a\x1b[2Jname\x9b")
+    assert "| a\\[2Jname |" in to_markdown(lab.table())
+    assert "\x1b" not in to_json(lab.table())
