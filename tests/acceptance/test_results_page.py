@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -346,3 +347,18 @@ def test_the_page_works_without_its_script(browser: Browser, tmp_path: Path, usu
     assert page.locator("figure svg:visible").count() >= 4
     assert "needs the page's script" in page.inner_text("#answers")
     context.close()
+
+
+def test_everything_that_one_operates_has_a_name(visit: Callable[..., Visit], usual: Report) -> None:
+    page = visit(usual)
+    page.see("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    nameless = page.see(
+        """[...document.querySelectorAll("button, select, input, summary, a, [role=region]")].filter(each => {
+        const label = each.getAttribute("aria-label") ?? each.labels?.[0]?.textContent ?? each.textContent;
+        return !/[a-z0-9]/i.test(label); }).map(each => each.outerHTML)"""
+    )
+    assert nameless == []
+    levels = page.see("[...document.querySelectorAll('h1, h2, h3, h4')].map(each => Number(each.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.see("[...document.querySelectorAll('table th')].every(each => each.scope)")

@@ -143,7 +143,7 @@
   const card = (prompt, model) => {
     const { label, tuned } = data.models[model], answer = prompt.answers[model];
     const made = make("div", undefined, `card ${tuned ? "tuned" : "base"}`);
-    made.append(make("h4", label));
+    made.append(make("h3", label));
     if (!answer) made.append(make("p", "not asked", "none"));
     else if (answer[FAILURE]) made.append(make("p", `no answer: ${answer[FAILURE]}`, "failure words"));
     else {
@@ -164,7 +164,7 @@
     }
     if (prompt.expected) {
       const expected = make("div", undefined, "card expected");
-      expected.append(make("h4", "expected"), marked(prompt.expected, "words"));
+      expected.append(make("h3", "expected"), marked(prompt.expected, "words"));
       made.push(expected);
     }
     const answers = make("div", undefined, "answers");
