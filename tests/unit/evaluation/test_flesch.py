@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from importlib import import_module
 from typing import Any
 
@@ -90,6 +91,7 @@ def test_well_known_sentences(published: float, text: str) -> None:
         ("He asked \u201cwhy?\u201d and left.", 1, 5, 5),
         ("A well-known, state-of-the-art pool.", 1, 4, 8),
         ("It cost $1,250.50, i.e. too much, for a trip to St. Paul.", 1, 12, 12),
+        ("The na\u00efve fa\u00e7ade of a cafe\u0301 in Krak\u00f3w.", 1, 8, 12),
         ("Use __bold__ text, or **this**. It's 5% off!", 2, 8, 8),
     ],
 )
@@ -125,6 +127,13 @@ def test_awkward_words_do_not_crash(text: str) -> None:
     score = flesch(text)
     assert score is not None
     assert -10_000 < score < 207
+
+
+@pytest.mark.parametrize("piece", ["a@", "http://", "a.", "- ", "\"'", ",a"])
+def test_degenerate_text_takes_no_time(piece: str) -> None:
+    began = time.process_time()
+    flesch(piece * 50_000)
+    assert time.process_time() - began < 10
 
 
 def test_very_long_text() -> None:
