@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import iscoroutine
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from anyio import to_thread
 
-from broker.errors import BrokerError, MissingExtraError, UnknownNameError
+from broker.errors import BrokerError, MissingExtraError, UnknownNameError, UserError
 from broker.jobs.spec import JudgeSpec, ModelRef
 
 if TYPE_CHECKING:
@@ -186,9 +188,39 @@ class RowMetric:
         return await to_thread.run_sync(self._score, rows)
 
     def _score(self, rows: Sequence[Scored]) -> list[float | None]:
-        values = [self.function(row) for row in rows]
+        values: list[float | None] = []
+        wrong: list[str] = []
+        for row in rows:
+            try:
+                values.append(_number(self.function(row)))
+            except BrokerError:  # of ours, about the whole of it: a package that is missing
+                raise
+            except Exception as error:  # a metric may be anybody's code
+                wrong.append(f"row {row.id}: {type(error).__name__}: {error}")
+        if wrong:
+            told = "; ".join(wrong[:_NAMED_ROWS]) + ("; …" if len(wrong) > _NAMED_ROWS else "")
+            raise UserError(f"{len(wrong)} of {len(rows)} rows cannot be scored ({told})")
         self.remarks = tuple(self.remark(rows)) if self.remark else ()
-        return [None if value is None else float(value) for value in values]
+        return values
+
+
+# A metric that fails names so many rows.
+_NAMED_ROWS = 3
+
+
+def _number(value: object) -> float | None:
+    """Return what a function gave, if it is a number or nothing."""
+    if iscoroutine(value):
+        value.close()
+        raise TypeError("the function is async; give an object with `async score(rows)` instead")
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        raise TypeError(f"{value!r} is no number")
+    number = float(cast("float", value))
+    if not isfinite(number):
+        raise ValueError(f"{number} is no finite number")
+    return number
 
 
 MetricFactory = Callable[[MetricContext, str], Metric]

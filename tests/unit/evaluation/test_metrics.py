@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from broker.errors import MissingExtraError, SpecError, UnknownNameError, WorkerError
 from broker.evaluation import Direction, Kind, MetricContext, Scored, check_metrics, metric, metric_names
 from broker.evaluation.flesch import FLESCH_VERSION
-from broker.evaluation.metrics import BUILT_IN, Metric, open_metric
+from broker.evaluation.metrics import BUILT_IN, Metric, RowMetric, open_metric
 from broker.evaluation.scoring import score_metric
 from broker.evaluation.similarity import CHUNK, cosine
 
@@ -207,8 +208,28 @@ async def test_a_broken_metric_costs_its_own_column_only() -> None:
     def broken(row: Scored) -> float:
         return 1 / len(row.answer)
 
-    result = await score_metric(broken, [row("")])
-    assert result.failure == "ZeroDivisionError: division by zero"
+    result = await score_metric(broken, [row("x"), *[row("")] * 4])
+    said = "row 0: ZeroDivisionError: division by zero"
+    assert result.failure == f"4 of 5 rows cannot be scored ({said}; {said}; {said}; …)"
+    assert (result.value, result.values) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [("7", "'7' is no number"), ([1.0], r"\[1.0\] is no number"), (float("nan"), "nan is no finite number")],
+)
+async def test_what_is_no_number_is_told_with_its_row(value: Any, says: str) -> None:
+    result = await score_metric(RowMetric(function=lambda _row: value, name="odd", label="odd"), [row("x")])
+    assert re.search(f"1 of 1 rows cannot be scored \\(row 0: .*{says}", result.failure or "")
+
+
+async def test_an_async_function_is_refused_with_the_way_out() -> None:
+    async def later(_row: Scored) -> float:
+        return 1.0
+
+    function: Any = later
+    result = await score_metric(RowMetric(function=function, name="later", label="later"), [row("x")])
+    assert "the function is async; give an object with `async score(rows)` instead" in (result.failure or "")
 
 
 async def test_numbers_that_are_none_are_refused() -> None:
