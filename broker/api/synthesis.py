@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -141,9 +142,9 @@ class SynthesisPlanner:
             return [], []
         token = self._settings.hf_token
         read = await blocking(read_sources, source, token=token.get_secret_value() if token else None)
-        first: dict[str, dict[str, Any]] = {}
+        first: dict[bytes, dict[str, Any]] = {}
         for record in read:
-            first.setdefault(json.dumps(record, sort_keys=True), record)
+            first.setdefault(hashlib.sha256(json.dumps(record, sort_keys=True).encode()).digest(), record)
         once = list(first.values())
         if len(once) == len(read):
             return read, []
@@ -170,13 +171,13 @@ class SynthesisPlanner:
 
         prompts = prompts_of(pipeline.prompts, Path(request.prompts) if request.prompts else None)
         texts = json.dumps({name: prompt.text for name, prompt in prompts.items()}, sort_keys=True)
-        lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records]
+        lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records)
         encoder = request.encoder or self._settings.defaults.encoder or PAPER_ENCODER
         return SynthesizeSpec(
             provider=model.provider,
             model=model.name,
             pipeline=request.pipeline,
-            source=self._artifacts.put_lines(lines) if lines else "",
+            source=self._artifacts.put_lines(lines) if records else "",
             source_name=source_name(request.source) if request.source else "",
             rows=request.rows,
             output=str(Path(request.output).expanduser().resolve()),

@@ -20,7 +20,7 @@ from broker.scheduler.patience import interrupted, until_done
 from broker.scheduler.tuning import obey_at_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from broker.jobs.spec import Spec
     from broker.providers.contract import CompletionRequest, Provider
@@ -42,6 +42,7 @@ _TOLD = (
     "cost_usd",
     "row_format",
     "coverage",
+    "split",
 )
 # Answers of so many earlier jobs of the account are looked through.
 _EARLIER = 100
@@ -125,18 +126,23 @@ def _order(parts: Parts, spec: SynthesizeSpec, job_id: str) -> Order:
 
     pipeline = open_pipeline(spec.pipeline)
     texts = _json(parts, str(spec.options["prompts"]))
-    # Only a newline ends a line: texts may hold other ends of lines (U+2028, U+0085), which `splitlines` cuts at.
-    lines = parts.artifacts.path(spec.source).read_bytes().split(b"\n")[:-1] if spec.source else []
+    records = list(_lines(parts.artifacts.path(spec.source))) if spec.source else []
     return Order(
         pipeline=pipeline,
-        records=[json.loads(line) for line in lines],
+        records=records,
         rows=spec.rows,
         options=pipeline.with_defaults(spec.options),
         prompts={name: Prompt(name=name, text=text) for name, text in texts.items()},
         model=f"{spec.provider}:{spec.model}",
         seed=spec.seed,
-        facts={"job": job_id, "source": {"name": spec.source_name, "sha256": spec.source, "rows": len(lines)}},
+        facts={"job": job_id, "source": {"name": spec.source_name, "sha256": spec.source, "rows": len(records)}},
     )
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what each line holds; only a newline ends one, texts may hold other ends of lines (U+2028, U+0085)."""
+    with path.open("rb") as lines:
+        yield from map(json.loads, lines)
 
 
 def _json(parts: Parts, sha256: str) -> Mapping[str, Any]:

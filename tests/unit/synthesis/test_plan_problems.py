@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.synthesis import Pipeline, each
 from tests.fakes.terminal import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from broker.synthesis import Bench, Row
+
+
+@each
+async def echo(row: Row, _bench: Bench) -> Row:
+    """Answer with the question."""
+    return row.having(question=row["prompt"], answer=row["prompt"])
+
+
+echoed = Pipeline(name="echoed", steps=lambda _options: [echo])
 
 
 @pytest.fixture
@@ -39,3 +51,17 @@ def test_a_plan_says_what_is_wrong(terminal: Terminal, words: tuple[str, ...], s
     )
     assert told.code == 2
     assert says in " ".join(told.err.split())
+
+
+def test_of_very_few_rows_none_is_held_out_and_no_empty_file_is_proposed(terminal: Terminal, tmp_path: Path) -> None:
+    for rows, proposed in ((1, False), (6, True)):
+        sections = "".join(json.dumps({"prompt": f"Tell me of {n}."}) + "\n" for n in range(rows))
+        terminal.write("prompts.jsonl", sections)
+        words = ("--pipeline", f"{__name__}:echoed", "--source", "prompts.jsonl", "--rows", str(rows))
+        told = terminal.here(
+            "submit", "--provider", "local", "--model", "sandbox-writer", "--output", f"made{rows}", *words
+        )
+        assert told.code == 0, told.err
+        assert (tmp_path / f"made{rows}" / "train.jsonl").stat().st_size
+        assert bool((tmp_path / f"made{rows}" / "validation.jsonl").stat().st_size) is proposed
+        assert ("--validation" in told.err) is proposed
