@@ -19,6 +19,7 @@ pipeline = Pipeline(name="riddles", steps=lambda options: [riddle])
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
@@ -52,6 +53,8 @@ WINDOW = 256
 # Asked together of a local model; and by a Batch API, where each wave may take a day: as many as are wanted.
 WAVE_WINDOW = 2048
 BATCH_WINDOW = 50_000
+# What is not one word is a prompt itself.
+_NAME = re.compile(r"[\w.-]+")
 # Nothing has moved for so long: whatever is on its way will not come.
 _STUCK_S = 1.0
 # What is taken for the share of rows that come through, until as many have ended as tell more.
@@ -117,7 +120,10 @@ class Bench:
 
         Raises:
             RejectedError: There is no usable answer, however often it was asked for.
+            LookupError: It is the name of a prompt file that the pipeline does not declare.
         """
+        if prompt not in self.prompts and _NAME.fullmatch(prompt):
+            raise LookupError(f"no prompt is called {prompt!r}: declare it with Pipeline(…, prompts=({prompt!r},))")
         text = self.prompts.get(prompt) or Prompt(name=_name_of(prompt), text=prompt)
         return await self.asker.ask(row, text, schema, {**row.data, **values})
 

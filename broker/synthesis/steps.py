@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from broker.evaluation.flesch import flesch
-from broker.synthesis.dedupe import Dedupe
+from broker.synthesis.dedupe import THRESHOLD, Dedupe
 from broker.synthesis.flow import blocks, each
 from broker.synthesis.rows import RejectedError, Row
 
@@ -58,7 +58,7 @@ def long_enough(records: Sequence[Mapping[str, Any]], min_chars: int) -> list[in
 def readable(field: str = "answer", *, prompt: str = "simplify") -> Step:
     """Let through what is easy to read; have it simplified up to so many times, then reject it.
 
-    Options: `min_flesch` (75), `simplifications` (3); both arXiv 2507.04889, 2.2.
+    Options: `min_flesch` (75), `simplifications` (3); both arXiv 2507.04889, 2.2. The pipeline declares the prompt.
 
     Args:
         field: The value that is scored.
@@ -66,7 +66,7 @@ def readable(field: str = "answer", *, prompt: str = "simplify") -> Step:
     """
 
     async def gate(row: Row, bench: Bench) -> Row:
-        least, most = float(bench.options["min_flesch"]), int(bench.options["simplifications"])
+        least, most = float(bench.options.get("min_flesch", 75)), int(bench.options.get("simplifications", 3))
         score = await _flesch(row[field], bench)
         row.trail.scores["flesch_first"] = score
         for _ in range(most):
@@ -100,7 +100,7 @@ def deduplicated(field: str = "question") -> Step:
     """
 
     async def step(rows: AsyncIterator[Row], bench: Bench) -> AsyncIterator[Row]:
-        most = float(bench.options["max_cosine"])
+        most = float(bench.options.get("max_cosine", THRESHOLD))
         dedupe = Dedupe(threshold=most)
         bench.tasks.start_soon(bench.embed, [field])  # the encoder loads while the first answers are made
         async for block in blocks(rows, bench, _BLOCK):

@@ -10,7 +10,7 @@ import pytest
 
 from broker.errors import UserError
 from broker.jobs.datasets import read_dataset
-from broker.synthesis import Pipeline, each
+from broker.synthesis import Pipeline, deduplicated, each, readable
 from tests.fakes.writing_completer import WritingCompleter, said, task_of
 
 if TYPE_CHECKING:
@@ -96,3 +96,21 @@ async def test_what_the_provider_raises_stays_the_providers(made: Synthesize) ->
     with pytest.raises(BaseExceptionGroup) as caught:
         await made(Dead(), rows=3)
     assert caught.group_contains(ConnectionResetError)
+
+
+async def test_ready_made_steps_need_no_options_and_a_prompt_that_is_not_declared_is_not_sent(made: Synthesize) -> None:
+    @each
+    async def hard(row: Row, _bench: Bench) -> Row:
+        return row.having(
+            question=f"What is {row.id}?", answer="Considerable institutional heterogeneity notwithstanding."
+        )
+
+    steps = [hard, readable(), deduplicated()]
+    completer = WritingCompleter()
+    with pytest.raises(UserError, match="no prompt is called 'simplify'"):
+        await made(completer, pipeline=Pipeline(name="mine", steps=lambda _options: steps), rows=3)
+    assert completer.asked == []
+    declared = Pipeline(name="mine", steps=lambda _options: steps, prompts=("simplify",))
+    outcome = await made(completer, pipeline=declared, rows=3, folder="other")
+    assert outcome.manifest["accepted"] or outcome.manifest["rejected"]["flesch"]
+    assert {task_of(request) for request in completer.asked} == {"simplify"}
