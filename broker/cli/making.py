@@ -124,7 +124,8 @@ def show_made(job: Job) -> None:
     if result["accepted"]:
         OUT.note(f"look at them:  broker data report {output}", style="dim")
         method = " --method dpo" if result.get("row_format") == RowFormat.PREFERENCE else ""
-        judged = (result.get("split") or {}).get("validation", 1)  # of very few rows none is held out
+        split: dict[str, Any] = result.get("split") or {}
+        judged = split.get("validation", 1)  # of very few rows none is held out
         files = f"--train {output}/train.jsonl" + (f" --validation {output}/validation.jsonl" if judged else "")
         tune = f"broker submit --provider local{method} {files}"
         OUT.note(f"tune on them:  {tune}", style="dim")
