@@ -40,7 +40,7 @@ class Answer:
     Attributes:
         id: Of the request.
         text: The answer; what there is of it when `failure` is set.
-        finish_reason: `stop`, `length`, `content_filter`, `safety`, … as the provider says.
+        finish_reason: `stop`, `length`, `refusal`, `content_filter`, `safety`, … as the provider says.
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens of the answer.
         cost_usd: What it cost, when known.

@@ -77,8 +77,9 @@ def standing(lines: Sequence[Line], asked: str, rows: int, *, retry_failed: bool
         rows: Rows of the whole set.
         retry_failed: Ask failed rows (and the local batches they were in) again.
     """
-    latest = {line["id"]: line for line in lines if line.get("asked") == asked}
-    again = _unfinished(latest.values()) if len(latest) < rows else set[tuple[int, int]]()
+    own = [line for line in lines if line.get("asked") == asked]
+    latest = {line["id"]: line for line in own}
+    again = _unfinished(own) if len(latest) < rows else set[tuple[int, int]]()
     failed = {line["id"] for line in latest.values() if line.get("failure") is not None} if retry_failed else set[str]()
     again |= {key for line in latest.values() if line["id"] in failed and (key := _batch(line)) is not None}
     return {id_ for id_, line in latest.items() if id_ not in failed and _batch(line) not in again}
@@ -119,9 +120,9 @@ def _batch(line: Line) -> tuple[int, int] | None:
 
 
 def _unfinished(lines: Iterable[Line]) -> set[tuple[int, int]]:
-    """Return the last local batch of each session; `lines` are in the order in which ids were first stored."""
-    last: dict[int, tuple[float, int]] = {}
+    """Return the last local batch that each session stored, also where a later session has made it again by now."""
+    last: dict[int, int] = {}
     for line in lines:
         if line.get("batch") is not None:
-            last[line["session"]] = max(last.get(line["session"], (0.0, -1)), (float(line["elapsed_s"]), line["batch"]))
-    return {(session, batch) for session, (_, batch) in last.items()}
+            last[line["session"]] = line["batch"]
+    return set(last.items())

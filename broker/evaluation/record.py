@@ -87,6 +87,8 @@ class EvaluationResult:
         failed: Rows without an answer; they have no value in any metric and are never counted as zero.
         empty: Answers without a single word.
         cut: Answers that ended because they reached the token limit.
+        endings: Of answers that ended otherwise than by themselves or at the token limit, the provider's words for it
+            (`tool_calls`, `refusal`, `content_filter`), with counts.
         failures: Reasons of the failed rows, with counts.
         metrics: By name, in the order asked for.
         input_tokens: Tokens of all prompts.
@@ -105,6 +107,7 @@ class EvaluationResult:
     failed: int = 0
     empty: int = 0
     cut: int = 0
+    endings: Mapping[str, int] = field(default_factory=dict[str, int])
     failures: Mapping[str, int] = field(default_factory=dict[str, int])
     metrics: Mapping[str, MetricResult] = field(default_factory=dict[str, MetricResult])
     input_tokens: int = 0

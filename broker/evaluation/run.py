@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from broker.jobs.spec import EvaluateSpec, JudgeSpec, ModelRef
 
 SILENT = "the provider gave no answer for this row"
+# How answers end of which nothing need be said, or which are counted by themselves.
+USUAL = frozenset({"stop", "length"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +272,7 @@ def _counted(
         failed=len(answers) - len(given),
         empty=sum(not answer.text.strip() for answer in given),
         cut=sum(answer.finish_reason == "length" for answer in given),
+        endings=dict(Counter(ended for answer in given if (ended := answer.finish_reason) not in USUAL).most_common()),
         failures=dict(Counter(answer.failure for answer in answers if answer.failure is not None).most_common()),
         input_tokens=sum(answer.input_tokens for answer in answers),
         output_tokens=tokens,

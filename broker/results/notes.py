@@ -127,6 +127,7 @@ def _remarks(row: ResultRow, result: EvaluationResult | None) -> Iterator[str]:
     if row.empty:
         yield f"{row.empty} of {row.n} answers are empty"
     if result is not None:
+        yield from (f"{times} of {row.n} answers ended with {how}" for how, times in result.endings.items())
         yield from dict.fromkeys(remark for found in result.metrics.values() for remark in found.remarks)
 
 

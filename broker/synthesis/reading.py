@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 # Asking again with another seed mends these; a prompt that is blocked stays blocked, and so does unsafe content.
-_HOPELESS = frozenset({"blocked", "safety", "prohibited_content", "blocklist", "spii", "content_filter"})
+_HOPELESS = frozenset({"blocked", "safety", "prohibited_content", "blocklist", "spii", "content_filter", "refusal"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

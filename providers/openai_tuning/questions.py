@@ -75,10 +75,12 @@ class Questions:
         if not said:
             raise MalformedAnswerError("a chat completion without a message")
         used, written, cached = _usage(found)
+        # A refusal in words of its own field comes with `stop`, as if it were the answer.
+        refused = said.get("refusal") if not said.get("content") else None
         return Answer(
             id=request_id,
-            text=str(said.get("content") or said.get("refusal") or ""),
-            finish_reason=str(first.get("finish_reason") or "stop"),
+            text=str(said.get("content") or refused or ""),
+            finish_reason="refusal" if refused else str(first.get("finish_reason") or "stop"),
             input_tokens=used,
             output_tokens=written,
             cost_usd=self.prices.answered(self.model, used, written, cached=cached, batch=batch),

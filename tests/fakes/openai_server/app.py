@@ -213,7 +213,9 @@ class Fake:
                 "x-ratelimit-limit-requests": str(int(habits.rate * 60)),
                 "x-ratelimit-remaining-requests": str(int(state.tokens)),
             }
-        return JSONResponse(chat_body(asked), headers=headers)
+        body = chat_body(asked)
+        body["choices"][0] |= habits.choice
+        return JSONResponse(body, headers=headers)
 
     # --- the test's own doors -------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class Habits:
         retry_after: `none`, `int` or `exact`.
         most_at_once: Chat requests at once; 0 is no limit.
         lose_every: Every n-th chat request is reset after its work.
+        choice: What every chat answer's choice has in place of the echo: `message`, `finish_reason`.
         batch_looks: Looks until a batch has ended.
         batch_end: Its status then.
         batch_fail: Every n-th row of a batch fails.
@@ -64,6 +65,7 @@ class Habits:
     retry_after: str = "int"
     most_at_once: int = 0
     lose_every: int = 0
+    choice: dict[str, Any] = field(default_factory=dict[str, Any])
     batch_looks: int = 2
     batch_end: str = "completed"
     batch_fail: int = 0

@@ -17,7 +17,7 @@ from broker.jobs.spec import Decoding, EvaluateSpec, ModelRef, PromptPolicy, Row
 from broker.providers.contract import Answer, CompletionRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -37,11 +37,19 @@ def chat(question: str, answer: str = "It is so.", system: str | None = "Be kind
 class Model:
     """Answers remotely, one by one, and counts what it was asked; stops where it is told to."""
 
-    def __init__(self, *, stop_after: int | None = None, fail: Sequence[str] = (), silent: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        stop_after: int | None = None,
+        fail: Sequence[str] = (),
+        silent: Sequence[str] = (),
+        ends: Mapping[str, str] | None = None,
+    ) -> None:
         self.asked: list[str] = []
         self.stop_after = stop_after
         self.fail = fail
         self.silent = silent
+        self.ends = ends or {}
 
     async def complete(self, requests: Sequence[CompletionRequest]) -> AsyncIterator[Answer]:
         for count, request in enumerate(requests):
@@ -55,7 +63,8 @@ class Model:
                 continue
             await anyio.lowlevel.checkpoint()
             text = f"It is {request.messages[-1]['content']}."
-            yield Answer(id=request.id, text=text, input_tokens=5, output_tokens=3, cost_usd=0.5)
+            ended = self.ends.get(request.id, "stop")
+            yield Answer(id=request.id, text=text, finish_reason=ended, input_tokens=5, output_tokens=3, cost_usd=0.5)
 
     async def aclose(self) -> None:
         pass
@@ -117,6 +126,13 @@ async def test_every_row_is_asked_once_and_scored(spec: EvaluateSpec, artifacts:
     assert seen[-1] == Progress(done=ROWS, total=ROWS, failed=0, tokens=30)
 
 
+async def test_answers_that_ended_strangely_are_counted(
+    spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    result = await run(spec, artifacts, tmp_path / "e", Model(ends={"1": "tool_calls", "2": "refusal", "3": "length"}))
+    assert (result.endings, result.cut, result.failed) == ({"tool_calls": 1, "refusal": 1}, 1, 0)
+
+
 async def test_scores_are_read_back_equal(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:
     result = await run(spec, artifacts, tmp_path / "e", Model(fail=["3"]))
     assert load_result(tmp_path / "e") == result
@@ -170,6 +186,17 @@ async def test_an_incomplete_local_batch_is_made_again_whole(
     await run(spec, artifacts, tmp_path / "cut", rest)
     assert texts(tmp_path / "cut", spec) == texts(tmp_path / "whole", spec)
     assert len(rest.asked) <= ROWS - (stop_after - 1) // 4 * 4
+
+
+async def test_a_batch_that_is_whole_is_not_made_again_after_a_second_stop(
+    spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await run(spec, artifacts, tmp_path / "e", Batched(stop_after=5))
+    rest = Batched()
+    await run(spec, artifacts, tmp_path / "e", rest)
+    assert len(rest.asked) == ROWS - 2 * 4
 
 
 async def test_a_torn_tail_is_asked_again(spec: EvaluateSpec, artifacts: Artifacts, tmp_path: Path) -> None:

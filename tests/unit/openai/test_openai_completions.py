@@ -70,6 +70,25 @@ async def test_a_row_that_is_refused_is_a_failure_and_the_others_are_answered(op
         assert failed[0].text == ""
 
 
+@pytest.mark.parametrize(
+    ("message", "finish", "text", "ended"),
+    [
+        ({"content": None, "refusal": "I cannot help."}, "stop", "I cannot help.", "refusal"),
+        ({"content": "Half an", "refusal": None}, "content_filter", "Half an", "content_filter"),
+        ({"content": None, "tool_calls": [{"id": "c", "type": "function"}]}, "tool_calls", "", "tool_calls"),
+        ({"content": ""}, "stop", "", "stop"),
+        ({"content": " \n"}, "length", " \n", "length"),
+    ],
+)
+async def test_how_an_answer_ended_is_kept(
+    open_desk: OpenDesk, message: dict[str, Any], finish: str, text: str, ended: str
+) -> None:
+    async with open_desk() as desk:
+        desk.server.state.habits.choice = {"message": {"role": "assistant", **message}, "finish_reason": finish}
+        (answer,) = (await ask(desk, 1)).values()
+        assert (answer.text, answer.finish_reason, answer.failure) == (text, ended, None)
+
+
 async def test_a_row_that_never_comes_through_is_a_failure(open_desk: OpenDesk) -> None:
     async with open_desk(tries=2) as desk:
         desk.server.state.rules = [Rule(CHAT, "500_before")]

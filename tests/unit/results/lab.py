@@ -91,7 +91,7 @@ class Lab:
             policy=PromptPolicy(name=policy, system=None if policy == "as-is" else f"Be {policy}."),
         )
         of_result: dict[str, Any] = {
-            key: fields.pop(key) for key in ("failed", "failures", "cut", "empty") if key in fields
+            key: fields.pop(key) for key in ("failed", "failures", "cut", "empty", "endings") if key in fields
         }
         job = Job(
             id=f"eval-{number}",

@@ -50,6 +50,17 @@ def test_a_table_of_many_models_has_a_line_for_each_remark() -> None:
     assert "\nall 12 models (most: m11): 1 to 12 of 40 answers were cut at the token limit" in text
 
 
+def test_answers_that_are_none_are_named() -> None:
+    lab = Lab()
+    lab.evaluate({"conversational": share(3)}, label="A", empty=3, endings={"tool_calls": 3, "refusal": 1})
+    lab.evaluate({"conversational": share(3)}, label="B", endings={"refusal": 2})
+    assert lab.table().warnings == (
+        "A: 3 of 40 answers are empty",
+        "A: 3 of 40 answers ended with tool_calls",
+        "A: 1, B: 2 of 40 answers ended with refusal",
+    )
+
+
 def test_what_has_no_numbers_comes_first() -> None:
     lab = Lab()
     lab.evaluate({"conversational": share(3)}, label="A", empty=2)

@@ -39,6 +39,7 @@ def test_a_text_is_taken_without_white_space_around_it() -> None:
         ({"finish_reason": "blocked", "failure": "no candidates"}, "blocked", False),
         ({"finish_reason": "prohibited_content", "failure": "x"}, "prohibited_content", False),
         ({"finish_reason": "content_filter", "text": GOOD}, "content_filter", False),
+        ({"finish_reason": "refusal", "text": "I cannot help with that."}, "refusal", False),
         ({"finish_reason": "recitation", "failure": "RECITATION", "text": GOOD}, "recitation", True),
         ({"finish_reason": "repetition", "failure": "x x x", "text": "x x x"}, "repetition", True),
         ({"finish_reason": "a_reason_of_tomorrow", "failure": "unknown here", "text": GOOD},
