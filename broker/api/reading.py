@@ -40,7 +40,9 @@ class Reading(Opened):
         """
         found = await self.experiment(experiment)
         artifacts = self._engine.artifacts
-        return await blocking(read_table, self._store, artifacts, self.data_dir, found, all_pairs=all_pairs)
+        return await blocking(
+            read_table, self._store, artifacts, self.data_dir, found, all_pairs=all_pairs, report=self._report
+        )
 
     async def report(
         self,
@@ -63,4 +65,5 @@ class Reading(Opened):
         """
         found = await self.experiment(experiment)
         store, artifacts = self._store, self._engine.artifacts
-        return await blocking(read_report, store, artifacts, self.data_dir, found, arrangement, answers, all_pairs)
+        look = (arrangement, answers, all_pairs, self._report)
+        return await blocking(read_report, store, artifacts, self.data_dir, found, *look)

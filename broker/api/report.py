@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from broker.api.engine import silent
 from broker.api.table import judged_jobs, read_table
 from broker.jobs.records import EventKind
 from broker.jobs.spec import EvaluateSpec
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from broker.api.engine import Report as Told
     from broker.evaluation import EvaluationResult
     from broker.jobs.artifacts import Artifacts
     from broker.jobs.records import Experiment, Job
@@ -34,6 +36,7 @@ def read_report(
     arrangement: Arrangement | None = None,
     answers: int | None = None,
     all_pairs: bool = False,
+    report: Told = silent,
 ) -> Report:
     """Gather the page of an experiment from what is stored (blocking).
 
@@ -45,14 +48,14 @@ def read_report(
         arrangement: How its table is looked at.
         answers: Most prompts whose answers are taken; 200 when None.
         all_pairs: Compare every pair of models.
+        report: As for `read_table`.
     """
     from broker.results import Arrangement, Report, arrange
     from broker.results.answers import DEFAULT_ROWS, AnswerBook, worth_reading
 
     most = DEFAULT_ROWS if answers is None else answers
-    table = arrange(
-        read_table(store, artifacts, data_dir, experiment, all_pairs=all_pairs), arrangement or Arrangement()
-    )
+    whole = read_table(store, artifacts, data_dir, experiment, all_pairs=all_pairs, report=report)
+    table = arrange(whole, arrangement or Arrangement())
     book = _answers(judged_jobs(store, experiment.name), artifacts, data_dir, table) if most > 0 else AnswerBook()
     losses = tuple(curve for curve in _losses(store, table) if curve.training or curve.validation)
     return Report(table=table, losses=losses, answers=worth_reading(table, book, most))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from broker.api.engine import silent
 from broker.api.frozen import own_set
 from broker.api.overlaps import DOCUMENT
 from broker.jobs.spec import EvaluateSpec
 from broker.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from broker.api.engine import Report
     from broker.evaluation import EvaluationResult
     from broker.jobs.artifacts import Artifacts
     from broker.jobs.records import Experiment, Job
@@ -22,8 +26,18 @@ if TYPE_CHECKING:
     from broker.results import ResultsTable
 
 
+# Who waits no longer than this is told nothing, seconds.
+_PATIENCE_S = 1.0
+
+
 def read_table(
-    store: Store, artifacts: Artifacts, data_dir: Path, experiment: Experiment, *, all_pairs: bool = False
+    store: Store,
+    artifacts: Artifacts,
+    data_dir: Path,
+    experiment: Experiment,
+    *,
+    all_pairs: bool = False,
+    report: Report = silent,
 ) -> ResultsTable:
     """Build the table of an experiment from what is stored.
 
@@ -33,6 +47,7 @@ def read_table(
         data_dir: Holds the answers and scores.
         experiment: The experiment.
         all_pairs: Compare every pair of models.
+        report: Receives (text, done, total) where comparing takes its time.
     """
     from broker.api.kept import KeptTests
     from broker.evaluation.preference import load_preferences
@@ -45,9 +60,24 @@ def read_table(
     kept = KeptTests(data_dir / "results" / "tests" / f"{sha256(experiment.name.encode()).hexdigest()[:16]}.json")
     spent = store.expenses(experiment.name)
     more: dict[str, Any] = {"preferences": preferences, "expenses": spent, "overlap": overlap, "test": kept}
-    table = build_table(frozen, jobs, evaluations, all_pairs=all_pairs, **more)
+    told = _Patient(partial(report, f"comparing {len(evaluations)} models"))
+    table = build_table(frozen, jobs, evaluations, all_pairs=all_pairs, on_test=told, **more)
     kept.save()
     return table
+
+
+class _Patient:
+    """Tells how far something is, unless it is done soon."""
+
+    def __init__(self, tell: Callable[[int, int], None]) -> None:
+        self._tell = tell
+        self._begun = monotonic()
+        self._told = False
+
+    def __call__(self, done: int, total: int) -> None:
+        self._told = self._told or (done < total and monotonic() - self._begun > _PATIENCE_S)
+        if self._told:
+            self._tell(done, total)
 
 
 def gather(

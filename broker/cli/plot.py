@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from broker.cli import context
 from broker.cli.output import OUT
-from broker.cli.results import Filter, Sort, arrangement, file_name, write_text
+from broker.cli.results import Filter, Sort, arrangement, file_name, read_report, write_text
 from broker.errors import EXIT_OK, UserError
 
 if TYPE_CHECKING:
-    from broker.api import Broker
-    from broker.results import Arrangement, Report
+    from broker.results import Report
     from broker.results.figures import Figure
 
 PLOT_HELP = """Figures of an experiment as PNG, SVG or PDF.
@@ -79,7 +77,7 @@ def plot(
     if every == (figure is not None):
         names = ", ".join(FigureName)
         raise UserError("which figure?", where="--figure, --all", fix=f"--figure {names.replace(', ', '|')}, or --all")
-    report = _report(experiment, arrangement(sort, filter_, "", ""))
+    report = read_report(experiment, arrangement(sort, filter_, "", ""), answers=0)
     _check_metric(report, metric)
     if figure is not None:
         path = output or Path(f"{file_name(report.table.experiment)}-{figure}.png")
@@ -92,13 +90,6 @@ def plot(
         written, missing = _draw_all(report, folder, metric, format_, width=width, dark=dark)
     _tell(written, missing)
     return EXIT_OK
-
-
-def _report(experiment: str | None, wanted: Arrangement) -> Report:
-    async def work(broker: Broker) -> Report:
-        return await broker.report(experiment, arrangement=wanted, answers=0)
-
-    return context.run(work, drive=False)
 
 
 def _check_metric(report: Report, metric: str) -> None:

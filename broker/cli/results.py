@@ -96,7 +96,7 @@ def results(
     if list_:
         return _list()
     wanted = arrangement(sort, filter_, group, columns)
-    report = _report(experiment, wanted, all_pairs=all_pairs, answers=answers if html else 0)
+    report = read_report(experiment, wanted, all_pairs=all_pairs, answers=answers if html else 0)
     form = forms[0] if forms else Form.TEXT
     if form is Form.HTML and output is None and sys.stdout.isatty():
         output = page_path(report.table.experiment)
@@ -130,13 +130,21 @@ def arrangement(sort: str, filters: Sequence[str] | None, group: str, columns: s
     return Arrangement(sort=sort, filters=tuple(filters or ()), group=group, columns=names)
 
 
-def _report(
+def read_report(
     experiment: str | None, wanted: Arrangement, *, all_pairs: bool = False, answers: int | None = None
 ) -> Report:
+    """Read an experiment, and say how far that is where it takes its time."""
+    from broker.cli.follow import Steps
+
+    steps = Steps()
+
     async def work(broker: Broker) -> Report:
         return await broker.report(experiment, all_pairs=all_pairs, arrangement=wanted, answers=answers)
 
-    return context.run(work, drive=False)
+    try:
+        return context.run(work, drive=False, report=steps.report)
+    finally:
+        steps.close()
 
 
 def page_path(experiment: str) -> Path:

@@ -37,8 +37,8 @@ RESAMPLES = 9999
 SEED = 713
 # A standard deviation that is smaller against the mean is the rounding of equal numbers.
 _ROUNDING = 1e-9
-# Resampled numbers held in memory at once (8 bytes each).
-_BATCH_NUMBERS = 2_000_000
+# Resampled numbers held at once (8 bytes each): what stays in the processor's cache takes half the time.
+_BATCH_NUMBERS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,9 +289,14 @@ def _random_flips(differences: Array, seed: int) -> float:
     import numpy as np
 
     random = np.random.default_rng(seed)
+    # A random byte is eight signs: to draw one number for each takes four times as long.
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    of_byte = bits.astype(np.float64) * 2 - 1
 
     def signs(size: tuple[int, ...]) -> Array:
-        return random.integers(0, 2, size=size, dtype=np.int8).astype(np.float64) * 2 - 1
+        rows, count = size
+        drawn = random.integers(0, 256, size=(rows, -(-count // 8)), dtype=np.uint8)
+        return np.take(of_byte, drawn.ravel(), axis=0).reshape(rows, -1)[:, :count]
 
     def total(sample: Array, axis: int = -1) -> Any:
         del axis  # the rows of `sample` are sets of signs; the one seen is all ones

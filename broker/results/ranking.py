@@ -78,25 +78,59 @@ def rank(
         all_pairs: Test every pair in one family.
         test: Compares two models; one that remembers saves time.
     """
-    ranked = _ranked(column, rows, results)
-    best = ranked[0] if column.direction is not Direction.NONE and len(ranked) > 1 else None
-    wanted = _wanted(rows, ranked, best)
-    others = [pair for pair in combinations(ranked, 2) if frozenset(pair) not in {frozenset(pair) for pair in wanted}]
-    lettered = best is not None and (all_pairs or len(ranked) <= MOST_LETTERED)
+    plan = plan_of(column, rows, results, all_pairs=all_pairs)
+    ranked, best, others = plan.ranked, plan.best, dict.fromkeys(plan.others, "other")
     if all_pairs:
-        found = _family(test, column, results, {**wanted, **dict.fromkeys(others, "other")}, interval=True)
+        found = _family(test, column, results, {**plan.wanted, **others}, interval=True)
     else:
-        found = _family(test, column, results, wanted, interval=True)
-        found += _family(test, column, results, dict.fromkeys(others, "other"), interval=False) if lettered else []
+        found = _family(test, column, results, plan.wanted, interval=True)
+        found += _family(test, column, results, others, interval=False)
     apart = [(one.left, one.right) for one in found if one.different]
     return Ranking(
         best=best,
         estimate=results[best].value if best is not None else None,
         level=len({results[key].value for key in ranked}) == 1,
         comparisons=tuple(found),
-        letters=compact_letters(ranked, apart) if lettered else None,
+        letters=compact_letters(ranked, apart) if plan.lettered else None,
         detectable=_detectable(column, found, best),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which pairs are to be compared in one metric.
+
+    Attributes:
+        ranked: Keys of the rows with a value, best first.
+        best: As in `Ranking`.
+        wanted: The pairs that are always tested, with what each is against.
+        others: The pairs tested besides.
+        lettered: Whether there will be letters.
+    """
+
+    ranked: Sequence[str]
+    best: str | None
+    wanted: Mapping[Pair, str]
+    others: Sequence[Pair]
+    lettered: bool
+
+    @property
+    def tests(self) -> int:
+        """Return how many pairs that are."""
+        return len(self.wanted) + len(self.others)
+
+
+def plan_of(
+    column: Column, rows: Sequence[ResultRow], results: Mapping[str, MetricResult], *, all_pairs: bool = False
+) -> Plan:
+    """Say which pairs `rank` compares; arguments as there."""
+    ranked = _ranked(column, rows, results)
+    best = ranked[0] if column.direction is not Direction.NONE and len(ranked) > 1 else None
+    lettered = best is not None and (all_pairs or len(ranked) <= MOST_LETTERED)
+    wanted = _wanted(rows, ranked, best)
+    known = {frozenset(pair) for pair in wanted}
+    others = [pair for pair in combinations(ranked, 2) if frozenset(pair) not in known] if all_pairs or lettered else []
+    return Plan(ranked=ranked, best=best, wanted=wanted, others=others, lettered=lettered)
 
 
 def marked(row: ResultRow, column: Column, ranking: Ranking) -> ResultRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.families import with_holm
@@ -10,16 +11,19 @@ from broker.evaluation.shares import compare_results
 from broker.results.leakage import overlap_warnings, with_overlap
 from broker.results.notes import conditions, expense_notes, notes, warnings
 from broker.results.preferences import preference_notes, preference_warnings
-from broker.results.ranking import PairTester, Ranking, marked, rank
+from broker.results.ranking import PairTester, marked, plan_of, rank
 from broker.results.rows import make_rows
-from broker.results.values import Column, ResultRow, ResultsTable
+from broker.results.values import Column, ResultsTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from broker.evaluation.preference import PreferenceResult
     from broker.evaluation.record import EvaluationResult, MetricResult
+    from broker.evaluation.statistics import PairTest
     from broker.jobs.records import Expense, Experiment, Job
+
+OnTest = Callable[[int, int], None]
 
 # Means up to these sizes (shares and cosines; scores of a scale to 10, nats) want so many decimals; others want one.
 _DECIMALS = ((2.0, 3), (12.0, 2))
@@ -35,6 +39,7 @@ def build_table(
     expenses: Sequence[Expense] = (),
     overlap: Mapping[str, Any] | None = None,
     test: PairTester = compare_results,
+    on_test: OnTest = lambda _done, _total: None,
 ) -> ResultsTable:
     """Build the results table of an experiment.
 
@@ -48,6 +53,7 @@ def build_table(
         expenses: What was spent beside the jobs.
         overlap: Validation prompts in training data that were allowed, as they were kept.
         test: Compares two models in one metric; one that remembers saves time.
+        on_test: Receives (done, total) after each comparison.
 
     Returns:
         Base models first, then tuned ones, each in the order asked for.
@@ -56,8 +62,13 @@ def build_table(
     results = {row.key: evaluations[row.key] for row in rows if row.key in evaluations}
     comparable = _comparable(experiment, results)
     columns = columns_of(results)
-    options: dict[str, Any] = {"all_pairs": all_pairs, "test": test}
-    rankings = {column.name: _ranking(column, rows, comparable, options) for column in columns}
+    found = {column.name: _taking_part(column, comparable) for column in columns}
+    plans = [plan_of(column, rows, found[column.name], all_pairs=all_pairs) for column in columns]
+    options: dict[str, Any] = {
+        "all_pairs": all_pairs,
+        "test": _Counted(test, on_test, sum(plan.tests for plan in plans)),
+    }
+    rankings = {column.name: rank(column, rows, found[column.name], **options) for column in columns}
     for column in columns:
         rows = [marked(row, column, rankings[column.name]) for row in rows]
     shared = conditions(experiment, results)
@@ -125,14 +136,28 @@ def _column(name: str, metrics: Sequence[MetricResult]) -> Column:
     )
 
 
-def _ranking(
-    column: Column, rows: Sequence[ResultRow], results: Mapping[str, EvaluationResult], options: Mapping[str, Any]
-) -> Ranking:
+def _taking_part(column: Column, results: Mapping[str, EvaluationResult]) -> dict[str, MetricResult]:
+    """Return the numbers of one metric that may be compared, by row key; none where they were made differently."""
     found = {
         key: metric
         for key, result in results.items()
         if (metric := result.metrics.get(column.name)) is not None and metric.failure is None
     }
-    if len({len(metric.values) for metric in found.values()}) > 1 or column.mixed:
-        return Ranking()
-    return rank(column, rows, found, **options)
+    alike = len({len(metric.values) for metric in found.values()}) <= 1 and not column.mixed
+    return found if alike else {}
+
+
+class _Counted:
+    """Compares pairs and tells how many are done."""
+
+    def __init__(self, test: PairTester, tell: OnTest, total: int) -> None:
+        self._test = test
+        self._tell = tell
+        self._total = total
+        self._done = 0
+
+    def __call__(self, left: MetricResult, right: MetricResult, *, interval: bool = True) -> PairTest:
+        found = self._test(left, right, interval=interval)
+        self._done += 1
+        self._tell(self._done, self._total)
+        return found

@@ -33,6 +33,8 @@ _ABREAST = 3
 # Pixels of a legend's stroke with its gaps, and the share of the width that names at the side may take.
 _KEY = 58
 _SIDE = 0.3
+# Narrower figures are drawn with this width and made smaller: names, plot and numbers have no room beside each other.
+_LEAST = 500
 # Narrower figures say only p beside a difference.
 _NARROW = 700
 # The first one draws; the others help out with what it lacks, where they are installed.
@@ -65,7 +67,9 @@ def save(figure: Drawn, path: Path, width: float = 960, *, palette: Palette = LI
     with mpl.rc_context({"font.family": families}), warnings.catch_warnings():
         # What no installed font can draw is drawn as a box; whoever looks sees it.
         warnings.filterwarnings("ignore", message="Glyph")
-        plotted(figure, width, palette).savefig(path, dpi=_DPI * _SHARP, facecolor=palette.surface)
+        drawn = max(width, _LEAST)
+        dpi = _DPI * _SHARP * width / drawn
+        plotted(figure, drawn, palette).savefig(path, dpi=dpi, facecolor=palette.surface)
 
 
 def plotted(figure: Drawn, width: float, palette: Palette = LIGHT) -> Plot:

@@ -78,3 +78,20 @@ def test_a_table_of_kept_tests_is_the_same_table(tmp_path: Path) -> None:
         kept = KeptTests(tmp_path / "tone.json")
         assert to_data(build_table(lab.experiment, lab.jobs, lab.results, test=kept)) == plain
         kept.save()
+
+
+def test_each_comparison_is_told_whether_computed_or_kept() -> None:
+    lab = Lab()
+    for i in range(4):
+        lab.evaluate({"conversational": share(i), "flesch": [float(i * n % 9) for n in range(40)]}, label=f"m{i}")
+    for all_pairs in (False, True):
+        told: list[tuple[int, int]] = []
+        build_table(
+            lab.experiment,
+            lab.jobs,
+            lab.results,
+            all_pairs=all_pairs,
+            on_test=lambda done, total, told=told: told.append((done, total)),
+        )
+        # Four models are six pairs in each of two metrics: for the letters every pair is tested.
+        assert told == [(n + 1, 12) for n in range(12)]

@@ -109,6 +109,19 @@ def test_matplotlib_draws_the_same_values(drawn: Report, tmp_path: Path, name: s
         assert int.from_bytes(path.read_bytes()[16:20], "big") == 1600  # twice as sharp
 
 
+def test_a_narrow_picture_is_a_wider_one_made_smaller(drawn: Report, tmp_path: Path) -> None:
+    figure = drawn.figure("forest")
+    assert not isinstance(figure, Absent)
+    sizes: list[tuple[int, int]] = []
+    for width in (300, 500):
+        save(figure, tmp_path / "forest.png", width)
+        head = (tmp_path / "forest.png").read_bytes()
+        sizes.append((int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")))
+    (narrow, low), (wide, high) = sizes
+    assert (narrow, wide) == (600, 1000)
+    assert low / high == pytest.approx(0.6, abs=0.01)
+
+
 @pytest.mark.parametrize("width", [400, 960])
 @pytest.mark.parametrize("name", FIGURES)
 def test_long_names_leave_room_for_what_is_plotted(name: str, width: int) -> None:
