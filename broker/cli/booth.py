@@ -90,7 +90,7 @@ class _Sitting:
         if not called:
             return None
         voter = await blocking(self._booth.book.named, called)
-        view = await blocking(self._booth.look, voter)
+        view = await blocking(self._booth.greet, voter)
         with _single_keys():
             while view.shown is not None:
                 self._draw(view)

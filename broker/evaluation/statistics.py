@@ -178,20 +178,16 @@ def _bootstrap(data: Array, method: Any, confidence: float, seed: int) -> tuple[
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "The BCa confidence interval cannot be calculated": seen as a nan below
-        found = (
-            _stats()
-            .bootstrap(
-                (data,),
-                np.mean,
-                n_resamples=RESAMPLES,
-                batch=max(1, _BATCH_NUMBERS // len(data)),
-                confidence_level=confidence,
-                method=method,
-                rng=np.random.default_rng(seed),
-            )
-            .confidence_interval
+        found = _stats().bootstrap(
+            (data,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            batch=max(1, _BATCH_NUMBERS // len(data)),
+            confidence_level=confidence,
+            method=method,
+            rng=np.random.default_rng(seed),
         )
-    return float(found.low), float(found.high)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def paired_proportions_interval(
@@ -290,8 +286,7 @@ def _random_flips(differences: Array, seed: int) -> float:
 
     random = np.random.default_rng(seed)
     # A random byte is eight signs: to draw one number for each takes four times as long.
-    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-    of_byte = bits.astype(np.float64) * 2 - 1
+    of_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1
 
     def signs(size: tuple[int, ...]) -> Array:
         rows, count = size

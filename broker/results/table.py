@@ -64,10 +64,8 @@ def build_table(
     columns = columns_of(results)
     found = {column.name: _taking_part(column, comparable) for column in columns}
     plans = [plan_of(column, rows, found[column.name], all_pairs=all_pairs) for column in columns]
-    options: dict[str, Any] = {
-        "all_pairs": all_pairs,
-        "test": _Counted(test, on_test, sum(plan.tests for plan in plans)),
-    }
+    told = _Counted(test, on_test, sum(plan.tests for plan in plans))
+    options: dict[str, Any] = {"all_pairs": all_pairs, "test": told}
     rankings = {column.name: rank(column, rows, found[column.name], **options) for column in columns}
     for column in columns:
         rows = [marked(row, column, rankings[column.name]) for row in rows]

@@ -2,7 +2,7 @@
 
 ```
 DATA_DIR/votes/EXPERIMENT/LEFT--RIGHT/CRITERION/   the ids of the two evaluations, in alphabetical order
-├── voters.jsonl   the secret of the vote, the sample, hashes of the links, voters
+├── voters.jsonl   the secret of the vote, the sample, hashes of the links, voters, who came
 ├── votes.jsonl    votes and what was taken back, in the order in which they came
 └── lock           held while one of them is written
 ```
@@ -186,8 +186,24 @@ class VoteBook:
         return voter, token
 
     def voters(self) -> list[Voter]:
-        """Return everybody who joined, in the order of coming."""
+        """Return everybody who has a link or a name, in the order in which they got it."""
         return [_voter(row) for row in self._kept("voter")]
+
+    def come(self, voter: str) -> None:
+        """Note that a voter has opened the personal link, or sat down at a terminal; once for each.
+
+        Args:
+            voter: Id of the voter.
+        """
+        if voter in self.present():
+            return
+        with self._alone():
+            if voter not in self.present():
+                self._voters.append({"kind": "came", "voter": voter, "at": _now()})
+
+    def present(self) -> set[str]:
+        """Return the ids of the voters who came; a link that was only given out brings nobody."""
+        return {str(row["voter"]) for row in self._kept("came")}
 
     def voter(self, token: str) -> Voter | None:
         """Return whose personal link has this token."""

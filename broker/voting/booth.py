@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from broker.errors import StoreError
 from broker.voting.ballot import Shown, presented
 from broker.voting.book import Choice, Vote
 
@@ -57,6 +59,12 @@ class Booth:
         self.helped = helped
         self.first = first
         self._presented = lru_cache(_KEPT)(partial(presented, ballot, book.secret))
+
+    def greet(self, voter: Voter) -> View:
+        """Note that a voter is here, and return where the voter stands."""
+        with suppress(StoreError):  # whether votes can be stored is told with the first of them
+            self.book.come(voter.id)
+        return self.look(voter)
 
     def look(self, voter: Voter, *, heard: bool = True) -> View:
         """Return where a voter stands.
@@ -118,12 +126,12 @@ class Booth:
         return self.look(voter, heard=self.book.undo(voter.id, vote))
 
     def progress(self) -> dict[str, int]:
-        """Return how many voters joined, began and are done, and how many votes stand."""
+        """Return how many voters came, began and are done, and how many votes stand."""
         asked = {(row.id, row.mark) for row in self.ballot.rows}
         votes = [vote for vote in self.book.votes() if (vote.row, vote.mark) in asked]
         seen = Counter(vote.voter for vote in votes)
         return {
-            "voters": len(self.book.voters()),
+            "voters": len(self.book.present() | {vote.voter for vote in self.book.votes()}),
             "voting": sum(count < len(asked) for count in seen.values()),
             "done": sum(count == len(asked) for count in seen.values()),
             "votes": len(votes),

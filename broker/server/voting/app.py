@@ -5,7 +5,7 @@
 | `/join/TOKEN` | GET | the page of an invitation; opening it changes nothing, so link previews make no voters |
 | `/join/TOKEN` | POST | makes a voter and tells the personal link |
 | `/v/TOKEN` | GET | the page of a voter |
-| `/v/TOKEN/state` | GET | what the voter has on the table |
+| `/v/TOKEN/state` | GET | what the voter has on the table; whoever asks has come |
 | `/v/TOKEN/vote` | POST | `{"item", "choice", "ms"}`, the choice being `1`, `2`, `tie` or `skip` → the next state |
 | `/v/TOKEN/undo` | POST | `{"vote"}` → the state before it |
 | `/page.js`, `/join.js`, `/page.css` | GET | the pages' own files |
@@ -112,7 +112,7 @@ class _Desk:
 
     async def state(self, request: Request) -> Response:
         voter = await self._voter(request)
-        return self._answer(await blocking(self._booth.look, voter))
+        return self._answer(await blocking(self._booth.greet, voter))
 
     async def vote(self, request: Request) -> Response:
         voter = await self._voter(request)

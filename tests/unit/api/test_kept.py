@@ -86,12 +86,10 @@ def test_each_comparison_is_told_whether_computed_or_kept() -> None:
         lab.evaluate({"conversational": share(i), "flesch": [float(i * n % 9) for n in range(40)]}, label=f"m{i}")
     for all_pairs in (False, True):
         told: list[tuple[int, int]] = []
-        build_table(
-            lab.experiment,
-            lab.jobs,
-            lab.results,
-            all_pairs=all_pairs,
-            on_test=lambda done, total, told=told: told.append((done, total)),
-        )
+
+        def tell(done: int, total: int, to: list[tuple[int, int]] = told) -> None:
+            to.append((done, total))
+
+        build_table(lab.experiment, lab.jobs, lab.results, all_pairs=all_pairs, on_test=tell)
         # Four models are six pairs in each of two metrics: for the letters every pair is tested.
         assert told == [(n + 1, 12) for n in range(12)]

@@ -52,6 +52,19 @@ def test_a_whole_ballot(hall: Held) -> None:
     assert {vote.ms for vote in hall.booth.book.votes()} == {1000}
 
 
+def test_who_was_sent_a_link_has_come_only_when_it_is_opened(hall: Held, booth: Booth) -> None:
+    links = [hall.link() for _ in range(3)]
+    assert hall.client.get(links[0]).status_code == 200  # as a preview of the link does
+    assert booth.progress()["voters"] == 0
+    for _ in range(2):
+        hall.state(links[0])
+    assert booth.progress()["voters"] == 1
+    hall.vote(links[1], "1")
+    again = Booth(booth.ballot, VoteBook(booth.book.folder))
+    assert again.progress() == {"voters": 2, "voting": 1, "done": 0, "votes": 1}
+    assert len(booth.book.voters()) == 3
+
+
 def test_what_is_stored_is_what_was_seen(hall: Held) -> None:
     link = hall.link()
     for _ in range(5):
