@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
+from anyio import from_thread, to_thread
 
 from broker.api.models import find_model
 from broker.api.offline import SANDBOX, SANDBOX_ENCODER
@@ -150,11 +150,17 @@ class Curating(Opened):
                 samples=samples,
                 seed=seed,
                 remarks=read.remarks,
+                tell=partial(self._compared, source),
             )
             self._report(f"looking at {source}", len(found), len(sources))
             found.append(await to_thread.run_sync(look))
         self._report(f"looking at {sources[-1]}", len(sources), len(sources))
         return found
+
+    def _compared(self, source: str, done: int, total: int) -> None:
+        """Show how far the comparison of prompts is, from the thread that compares; it ends there when told to stop."""
+        from_thread.check_cancelled()
+        from_thread.run_sync(self._report, f"comparing the prompts of {source}", done, total)
 
     async def _alike(self, dataset: Dataset, encoder: str) -> Alike:
         """Find prompts that mean nearly the same, by an encoder."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.flesch import flesch
 from broker.jobs.datasets.jsontext import is_object
+from broker.jobs.datasets.neighbours import silent
 from broker.jobs.datasets.overlaps import METHOD, THRESHOLD, near_duplicates, prompt_text
 from broker.jobs.rows import ChatRow, Dataset, PreferenceRow, Row
 from broker.synthesis.measures import diversity, histogram
 from broker.synthesis.report import Alike, DataReport, Lineage, Pair, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from broker.synthesis.measures import Histogram
 
@@ -39,6 +40,7 @@ def build_report(
     seed: int = 0,
     threshold: float = THRESHOLD,
     remarks: Sequence[str] = (),
+    tell: Callable[[int, int], None] = silent,
 ) -> DataReport:
     """Look at rows.
 
@@ -52,6 +54,7 @@ def build_report(
         seed: Of the draw.
         threshold: From which similarity two prompts are near-duplicates by text, in (0, 1].
         remarks: What was noticed in reading.
+        tell: Told now and then how many prompts have been compared, of how many; the longest part of the work.
     """
     told = manifest or {}
     texts = texts_of(dataset)
@@ -63,7 +66,7 @@ def build_report(
         run=_run(told),
         files=_files(told),
         histograms=tuple(_histograms(dataset, texts)),
-        alike=(by_text(dataset, threshold), *alike),
+        alike=(by_text(dataset, threshold, tell), *alike),
         diversity={series: diversity(said) for series, said in texts.items()},
         samples=_samples(dataset.rows, samples, seed),
         rejected_samples=_rejected_samples(rejected),
@@ -120,14 +123,15 @@ def _in(value: Any, key: str) -> Any:
     return value.get(key) if is_object(value) else None
 
 
-def by_text(dataset: Dataset, threshold: float = THRESHOLD) -> Alike:
+def by_text(dataset: Dataset, threshold: float = THRESHOLD, tell: Callable[[int, int], None] = silent) -> Alike:
     """Find prompts that come twice, or nearly, by their texts.
 
     Args:
         dataset: The rows.
         threshold: Least Jaccard similarity of character trigrams, in (0, 1].
+        tell: Told now and then how many prompts have been compared, of how many.
     """
-    found = near_duplicates(dataset, threshold)
+    found = near_duplicates(dataset, threshold, tell)
     texts = {row.line: prompt_text(row) for row in dataset.rows}
     return alike_of(
         METHOD.format(threshold=threshold), [(o.validation_line, o.train_line, o.similarity) for o in found], texts
