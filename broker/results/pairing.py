@@ -200,10 +200,16 @@ def warnings_of(roster: Roster, pairs: Sequence[MetricPair], rows: Sequence[Resu
     """
     told = [f"{row.label}: {row.failed} of {row.n} prompts have no answer" for row in rows if row.failed]
     told += [f"{pair.column.name} is not compared: {pair.reason}" for pair in pairs if pair.reason]
+    fewer: dict[tuple[int, int], list[str]] = {}
     for pair in pairs:
         whole = max((len(found.values) for found in (pair.left, pair.right) if found is not None), default=0)
         if pair.test is not None and pair.test.n < whole:
-            told.append(f"{pair.column.name} is compared on the {pair.test.n:,} of {whole:,} prompts with both values")
+            fewer.setdefault((pair.test.n, whole), []).append(pair.column.name)
+    for (n, whole), names in fewer.items():
+        are = "is" if len(names) == 1 else "are"
+        told.append(f"{', '.join(names)} {are} compared on the {n:,} of {whole:,} prompts with both values")
+    if len(rows) > 1 and len({row.key for row in rows}) == 1:
+        told.append("A and B are the same row of the table: this says nothing about any model")
     policies = [row.policy for row in rows]
     if len(set(policies)) > 1:
         told.append(f"they were asked under different system messages: {' and '.join(policies)}")

@@ -8,10 +8,11 @@ from broker.results import wording
 from broker.results.export import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from broker.evaluation.record import MetricResult
     from broker.results.holding import GateResult
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 HEADS = ("metric", "A", "B", "A \u2212 B", "p (Holm)", "effect", "only A / B", "seen from", "verdict")
 # An answer in the terminal is cut after so many characters.
 _SHOWN = 320
-# Narrower terminals get their columns in two lines, and the two that say least in a sentence.
-_WIDE = 130
-_SPARED = (6, 7)
+# Where the table has no room, its cells get two lines, and what says least goes into a sentence; in the end all does.
+_SPARED = ((), (6, 7), (5, 6, 7))
+_ALL = tuple(range(1, len(HEADS)))
+_UNBOUND = 1000
+_UNTOLD = ("", wording.NOTHING)
 
 
 def _cells(pair: MetricPair) -> tuple[str, ...]:
@@ -121,8 +124,13 @@ def print_pair(report: PairReport, console: Console) -> None:
     console.print(Text(shared, style="dim"))
     if report.metrics:
         console.print()
-        console.print(_metrics_table(report, wide=console.width >= _WIDE))
-    for note in [*([] if console.width >= _WIDE else _spared(report)), *_notes(report)]:
+    tables = {each: _metrics_table(report, each) for each in _SPARED}
+    spared = next((each for each, table in tables.items() if _least(table, console) <= console.width), _ALL)
+    if report.metrics and spared in tables:
+        console.print(tables[spared])
+    for line in _sentences(report) if spared == _ALL else []:
+        console.print(line)
+    for note in [*(_told(report, spared) if spared != _ALL else []), *_notes(report)]:
         console.print(Text(note, style="dim"))
     for warning in report.warnings:
         console.print(Text(f"! {warning}", style="yellow"))
@@ -144,33 +152,56 @@ def _short(text: str) -> str:
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}\u2026"
 
 
-def _spared(report: PairReport) -> list[str]:
+def _least(table: Table, console: Console) -> int:
+    """Return the columns that a table takes at least."""
+    return console.measure(table, options=console.options.update(max_width=_UNBOUND)).minimum
+
+
+def _sentences(report: PairReport) -> Iterator[Text]:
+    """Yield each metric as a sentence, for terminals without room for columns."""
+    from rich.text import Text
+
+    for pair in report.metrics:
+        name, *cells = _cells(pair)
+        told = [f"{head} {cell}" for head, cell in zip(HEADS[1:-1], cells, strict=False) if cell not in _UNTOLD]
+        yield Text.assemble((name, "bold"), ": ", "; ".join(told), ": ", (pair.verdict, "bold"))
+
+
+def _told(report: PairReport, spared: Sequence[int]) -> list[str]:
     """Return what a narrow table leaves out."""
     told: list[str] = []
     for pair in report.metrics:
         cells = _cells(pair)
-        split, least = (cells[place] for place in _SPARED)
-        parts = [f"only A passed {split.replace(' / ', ', only B ')}"] if split else []
-        parts += [f"seen from {least}"] if least not in ("", wording.NOTHING) else []
+        effect, split, least = (cells[place] if place in spared else "" for place in (5, 6, 7))
+        parts = [f"effect {effect}"] if effect else []
+        parts += [f"only A passed {split.replace(' / ', ', only B ')}"] if split else []
+        parts += [f"seen from {least}"] if least not in _UNTOLD else []
         told += [f"{wording.head(pair.column)[0]}: {', '.join(parts)}"] if parts else []
     return ["; ".join(told) + "."] if told else []
 
 
-def _metrics_table(report: PairReport, *, wide: bool) -> Table:
+def _metrics_table(report: PairReport, spared: Sequence[int]) -> Table:
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    wide = not spared
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if wide else (0, 1, 0, 0))
+    heads = HEADS if wide else [head.removesuffix(" (Holm)") for head in HEADS]
     rows = [_cells(pair) for pair in report.metrics]
-    spared = () if wide else _SPARED
+    if not wide:
+        rows = [tuple(_broken(cell, name=not place) for place, cell in enumerate(row)) for row in rows]
     kept = [place for place in range(len(HEADS)) if place not in spared and any(row[place] for row in rows)]
     for place in kept:
+        head, cells = heads[place], [row[place] for row in rows]
         words = place in (0, len(HEADS) - 1)
-        head = HEADS[place] if wide else HEADS[place].removesuffix(" (Holm)")
-        table.add_column(head, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+        # A title may be wrapped, and a verdict at its spaces; names and numbers are whole or not there.
+        whole = not words or (not wide and not place)
+        least = max(cell_len(line) for cell in (head, *cells) for line in cell.splitlines()) if whole else None
+        table.add_column(head, justify="left" if words else "right", no_wrap=whole, min_width=least)
     for row in rows:
-        table.add_row(*(Text(row[place] if wide else _broken(row[place], name=not place)) for place in kept))
+        table.add_row(*(Text(row[place]) for place in kept))
     return table
 
 

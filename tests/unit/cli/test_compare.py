@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -57,7 +58,7 @@ def test_one_metric_is_a_family_of_one(judged: Terminal) -> None:
 
 
 def test_what_a_person_reads(judged: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    for columns in ("80", "160"):
+    for columns in ("40", "80", "160"):
         monkeypatch.setenv("COLUMNS", columns)
         told = judged.here("compare", "fake-base", tuning(judged), "--examples", "1")
         assert told.code == 0
@@ -67,6 +68,25 @@ def test_what_a_person_reads(judged: Terminal, monkeypatch: pytest.MonkeyPatch) 
     markdown = judged.here("compare", "fake-base", tuning(judged), "--markdown").out
     assert "| metric | A | B |" in markdown
     assert "- sha256 of the validation set: " in markdown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 72, 80, 90, 100, 130, 160])
+def test_no_name_and_no_number_is_cut_at_any_width(
+    judged: Terminal, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    told = judged.here("compare", "fake-base", tuning(judged), "--examples", "0").out
+    table = " ".join(told.partition("Brackets hold")[0].split())
+    for part in ("conversational", "length", "Flesch", "100.0", "−100.0 points", "0.094", "large", "tie"):
+        assert re.search(rf"(^|\W){part}(\W|$)", table), (part, told)
+    assert table.count("[") == table.count("]") >= 6
+    assert "…" not in table
+
+
+def test_a_model_against_itself_is_said(judged: Terminal) -> None:
+    told = judged.here("compare", "fake-base", "fake-base")
+    assert told.code == 0
+    assert "A and B are the same row" in told.out
 
 
 def test_gates_decide_the_exit_code(judged: Terminal, tmp_path: Path) -> None:
