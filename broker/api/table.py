@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from statistics import median
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from broker.results import ResultsTable
 
 
-# Who waits no longer than this is told nothing, seconds.
+# Who is to wait no longer than this is told nothing, seconds.
 _PATIENCE_S = 1.0
 
 
@@ -71,11 +72,17 @@ class _Patient:
 
     def __init__(self, tell: Callable[[int, int], None]) -> None:
         self._tell = tell
-        self._begun = monotonic()
+        self._seconds: list[float] = []
+        self._last = monotonic()
         self._told = False
 
     def __call__(self, done: int, total: int) -> None:
-        self._told = self._told or (done < total and monotonic() - self._begun > _PATIENCE_S)
+        now = monotonic()
+        self._seconds.append(now - self._last)
+        self._last = now
+        # The median, because some steps load a library first.
+        soon = median(self._seconds) * (total - done) < _PATIENCE_S
+        self._told = self._told or (len(self._seconds) > 2 and not soon)
         if self._told:
             self._tell(done, total)
 

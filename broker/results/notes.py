@@ -11,7 +11,7 @@ from broker.results.gathered import gathered
 from broker.results.ranking import REFERENCE_N
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from broker.evaluation.record import EvaluationResult
     from broker.jobs.records import Expense, Experiment
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _FLATTERED = 5
 # With normal values the 95 % interval of a mean holds it in 84 % of cases with five rows, 89 with ten, 92 with twenty.
 _FEW = 20
+# So many characters of a system message are shown, and so many more until it is told from the others.
+_QUOTED, _STEP = 90, 30
 # Numbers of prompts within a tenth of each other share a sentence about what they could have shown.
 _NEAR = 0.9
 
@@ -193,7 +195,8 @@ def _asked(shared: Mapping[str, Any]) -> list[str]:
         parts.append(wording.decoding(shared["decoding"]))
     lines = ["Conditions: " + ", ".join(parts) + "."]
     policies: Mapping[str, Any] = shared.get("policies") or {}
-    texts = [f"{name}: {_quoted(system)}" for name, system in policies.items()]
+    length = _telling(policies.values())
+    texts = [f"{name}: {_quoted(system, length)}" for name, system in policies.items()]
     return [*lines, "System message: " + "; ".join(texts) + "."] if texts else lines
 
 
@@ -204,10 +207,18 @@ def _set_words(shared: Mapping[str, Any]) -> str:
     return f"validation set{'s' if len(hashes) > 1 else ''} {' and '.join(names)} ({shown})"
 
 
-def _quoted(system: object) -> str:
+def _quoted(system: object, length: int) -> str:
     if system is None:
         return "each row's own"
-    return f"“{wording.first_line(str(system), 90)}”" if system else "none"
+    return f"“{wording.first_line(str(system), length)}”" if system else "none"
+
+
+def _telling(systems: Iterable[object]) -> int:
+    """Return after how many characters system messages are cut: the fewest by which each is told from the others."""
+    texts = {str(system) for system in systems if system}
+    lengths = range(_QUOTED, max(map(len, texts), default=0) + _STEP, _STEP)
+    told = (length for length in lengths if len({wording.first_line(text, length) for text in texts}) == len(texts))
+    return next(told, _QUOTED)
 
 
 def _reach(columns: Mapping[str, Column], seen: Sequence[Detectable]) -> list[str]:

@@ -128,8 +128,8 @@ def print_pair(report: PairReport, console: Console) -> None:
     spared = next((each for each, table in tables.items() if _least(table, console) <= console.width), _ALL)
     if report.metrics and spared in tables:
         console.print(tables[spared])
-    for line in _sentences(report) if spared == _ALL else []:
-        console.print(line)
+    if spared == _ALL:
+        console.print(*_sentences(report), sep="\n")
     for note in [*(_told(report, spared) if spared != _ALL else []), *_notes(report)]:
         console.print(Text(note, style="dim"))
     for warning in report.warnings:

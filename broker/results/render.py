@@ -265,7 +265,8 @@ def _cost_brief(row: ResultRow) -> str:
 
 
 def _policy_brief(row: ResultRow) -> str:
-    return "" if row.policy == "as-is" else f"prompt {row.policy}"
+    said = row.policy == "as-is" or row.label.endswith(f"({row.policy})")
+    return "" if said else f"prompt {row.policy}"
 
 
 def _speed(row: ResultRow) -> str:
@@ -335,10 +336,12 @@ def _grid(table: ResultsTable, layout: _Layout, say: Say) -> Iterator[Table | Te
     yield grid
     yield Text("")
     if layout.beneath:
-        told = [(row.label, layout.briefs(i)) for i, row in enumerate(table.rows)]
-        for label, briefs in told:
-            if briefs:
-                yield Text(say(f"{label}: ") + say(" · ").join(briefs), style="dim")
+        alike: dict[str, list[str]] = {}
+        for i, row in enumerate(table.rows):
+            alike.setdefault(say(" · ").join(layout.briefs(i)), []).append(row.label)
+        for brief, labels in alike.items():
+            if brief:
+                yield Text(say(f"{', '.join(labels)}: ") + brief, style="dim")
     shared = [field.brief[0] for field in layout.moved if field.uniform and field.brief[0]]
     if shared:
         yield Text(say("Every model: ") + say(" · ").join(shared), style="dim")

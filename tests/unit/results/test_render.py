@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from broker.jobs.spec import ModelRef
 from broker.jobs.states import State
 from broker.results import as_text, render_table
 from broker.results.render import MOVED_FIRST
@@ -149,3 +151,26 @@ def test_a_status_has_room_beside_short_names(lab: Lab) -> None:
     assert any(line.startswith("evaluation failed") for line in text.splitlines())
     assert text.count("cost") == 1
     assert "$0.10" in text
+
+
+def test_what_was_moved_beneath_the_table_is_one_line_for_all_of_whom_it_holds() -> None:
+    lab = Lab()
+    for policy in ("brief", "warm"):
+        lab.evaluate({"conversational": share(3), "flesch": [50.0 + i for i in range(40)]}, policy=policy)
+    far = ModelRef(provider="far", name="away")
+    lab.evaluate({"conversational": share(9), "flesch": [50.0 + i for i in range(40)]}, model=far, policy="brief")
+    text = as_text(lab.table(), 72)
+    lines = [line for line in text.splitlines() if "local" in line]
+    assert lines == ["sandbox (brief), sandbox (warm): local"], text
+
+
+def test_system_messages_that_begin_alike_are_told_apart() -> None:
+    same = "You are a helpful assistant who answers in a natural, conversational tone, as people do when they speak. "
+    lab = Lab()
+    for name in ("short", "long"):
+        job = lab.evaluate({"conversational": share(3)}, policy=name)
+        result = lab.results[job.id]
+        lab.results[job.id] = replace(result, conditions={**result.conditions, "system": f"{same}Be {name}."})
+    (told,) = [line for line in lab.table().notes if line.startswith("System message")]
+    assert "Be short." in told
+    assert "Be long." in told
