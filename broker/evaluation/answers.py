@@ -94,6 +94,33 @@ def read_answers(folder: Path, spec: EvaluateSpec, model: ModelRef) -> StoredAns
     return stored(RowFile(folder / ANSWERS).read(), question(spec, model))
 
 
+def take_over(folder: Path, earlier: Path, asked: str) -> bool:
+    """Take the answers that an earlier evaluation got to the same question, so that nobody is asked again (blocking).
+
+    They were paid there. Rows that failed there are left to be asked; of a local model, whose batches count as a whole,
+    everything is taken.
+
+    Args:
+        folder: Of the evaluation that has no answers yet; one that has some is left as it is.
+        earlier: Of the earlier evaluation.
+        asked: The hash of the question.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        StoreError: A file cannot be read or written.
+    """
+    with RowFile(folder / ANSWERS) as file:
+        if file.read():
+            return False
+        lines = [line for line in RowFile(earlier / ANSWERS).read() if line.get("asked") == asked]
+        kept = [{**line, "cost_usd": 0.0} for line in lines if line.get("failure") is None or _batch(line) is not None]
+        if kept:
+            file.append(kept)
+        return bool(kept)
+
+
 def line_of(answer: Answer, *, asked: str, session: int, elapsed_s: float) -> Line:
     """Return the line to store for an answer."""
     return {**dump(answer), "asked": asked, "session": session, "elapsed_s": round(elapsed_s, 3)}

@@ -286,7 +286,7 @@ def _random_flips(differences: Array, seed: int) -> float:
 
     random = np.random.default_rng(seed)
     # A random byte is eight signs: to draw one number for each takes four times as long.
-    of_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1
+    of_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float64) * 2 - 1
 
     def signs(size: tuple[int, ...]) -> Array:
         rows, count = size

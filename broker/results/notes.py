@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.evaluation.metrics import Direction, Kind
 from broker.evaluation.statistics import ALPHA
+from broker.jobs.states import State
 from broker.results import wording
 from broker.results.gathered import gathered
 from broker.results.ranking import REFERENCE_N
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from broker.jobs.records import Expense, Experiment
     from broker.results.values import Cell, Column, Detectable, ResultRow
 
+# Work in these states goes on, or can.
+_UNDER_WAY = frozenset(State) - {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.LOST}
 # Of so many equal models one is called worse than the best in 8 % of tables, of ten in 10 % (simulated, Holm over the
 # comparisons with the best); of three in 5 %.
 _FLATTERED = 5
@@ -101,6 +104,7 @@ def warnings(
     lines = [
         f"{key.replace('_', ' ')}: {value}" for key, value in experiment.notes.items() if value not in (None, False)
     ]
+    lines += _partial(rows)
     lines += _unlike(shared)
     lines += [
         f"{column.label} was computed in different ways, so its rows cannot be compared: {column.version}"
@@ -111,6 +115,17 @@ def warnings(
     missing = [(row.label, remark) for row, result in found for remark in _missing(row, result)]
     said = [(row.label, remark) for row, result in found for remark in _remarks(row, result)]
     return lines + gathered(missing, len(rows)) + gathered(said, len(rows))
+
+
+def _partial(rows: Sequence[ResultRow]) -> list[str]:
+    """Say that numbers will come which the marks and comparisons do not know yet."""
+    coming = [row.label for row in rows if row.state in _UNDER_WAY]
+    if not coming:
+        return []
+    have = "has no numbers yet" if len(coming) == 1 else "have no numbers yet"
+    return [
+        f"partial: {len(coming)} of {len(rows)} models {have}; marks and comparisons are of the others and may change"
+    ]
 
 
 def _missing(row: ResultRow, result: EvaluationResult | None) -> Iterator[str]:

@@ -23,7 +23,7 @@ HEADS = ("metric", "A", "B", "A \u2212 B", "p (Holm)", "effect", "only A / B", "
 # An answer in the terminal is cut after so many characters.
 _SHOWN = 320
 # Where the table has no room, its cells get two lines, and what says least goes into a sentence; in the end all does.
-_SPARED = ((), (6, 7), (5, 6, 7))
+_SPARED: tuple[tuple[int, ...], ...] = ((), (6, 7), (5, 6, 7))
 _ALL = tuple(range(1, len(HEADS)))
 _UNBOUND = 1000
 _UNTOLD = ("", wording.NOTHING)

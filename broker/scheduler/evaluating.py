@@ -11,7 +11,7 @@ from anyio import CancelScope
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Failure, Job
 from broker.jobs.spec import EvaluateSpec, JudgeSpec, ModelRef
-from broker.jobs.states import State
+from broker.jobs.states import JobKind, State
 from broker.scheduler.patience import interrupted, until_done
 from broker.scheduler.tuning import obey_at_rest
 
@@ -104,6 +104,8 @@ async def _evaluate(
 
     spec = held.job.spec
     assert isinstance(spec, EvaluateSpec)
+    if not again:
+        await blocking(_take_over, parts, held.job, spec, model)
     completer = provider.completer(model)
     try:
         return await evaluate(
@@ -123,6 +125,20 @@ async def _evaluate(
     finally:
         with CancelScope(shield=True):
             await completer.aclose()
+
+
+def _take_over(parts: Parts, job: Job, spec: EvaluateSpec, model: ModelRef) -> None:
+    """Begin with the answers of an earlier evaluation of this experiment, where only the metrics differ."""
+    from broker.evaluation.answers import question, take_over
+
+    asked = question(spec, model)
+    done = parts.store.jobs(experiment=job.experiment, kinds=[JobKind.EVALUATE], states=[State.SUCCEEDED])
+    for other in reversed(done):
+        of_other = other.model or (other.spec.model if isinstance(other.spec, EvaluateSpec) else None)
+        same = isinstance(other.spec, EvaluateSpec) and of_other and question(other.spec, of_other) == asked
+        folder, earlier = (evaluation_folder(parts.data_dir, one.id) for one in (job, other))
+        if same and take_over(folder, earlier, asked):
+            return
 
 
 def _open_judge(parts: Parts, judge: JudgeSpec) -> Completer:

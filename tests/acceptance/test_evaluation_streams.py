@@ -112,6 +112,22 @@ def test_nothing_is_asked_when_everything_is_there(terminal: Terminal, server: R
     assert sum(asked(server).values()) == PROMPTS
 
 
+def test_a_metric_that_comes_later_is_computed_from_the_answers_there_are(terminal: Terminal, server: Running) -> None:
+    refuse(server, 3)
+    assert terminal.process(*command(server), timeout=120).code == 0
+    counts = asked(server)
+    done = terminal.process(*command(server), "--metric", "flesch", timeout=120)
+    assert done.code == 0, done.err
+    # What failed is asked once more; everything else is there.
+    assert sum((asked(server) - counts).values()) == 1
+    rows = done.data["tables"][0]["rows"]
+    assert [(row["n"], row["failed"], row["metrics"].get("flesch", {}).get("scored")) for row in rows] == [
+        (PROMPTS, 1, None),
+        (PROMPTS, 0, PROMPTS),
+    ]
+    assert [row["metrics"]["length"]["value"] for row in rows] == [4.0, 4.0]
+
+
 def refuse(server: Running, *places: int) -> None:
     """Refuse the n-th chat requests for good."""
     server.state.rules = [Rule(call="POST /chat/completions", fault="400", nth=list(places))]

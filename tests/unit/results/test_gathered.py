@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.jobs.states import State
 from broker.results import as_text
 from broker.results.gathered import gathered
 from tests.unit.results.lab import Lab, share
@@ -79,3 +80,16 @@ def test_numbers_of_prompts_that_hardly_differ_share_a_sentence() -> None:
     told = [line for line in lab.table().notes if line.startswith("With n = ")]
     assert len(told) == 1
     assert told[0].startswith("With n = 38 to 40, differences under ")
+
+
+def test_a_table_without_the_numbers_that_will_come_says_so() -> None:
+    lab = Lab()
+    lab.evaluate({"conversational": share(3)}, label="A")
+    lab.evaluate({"conversational": share(9)}, label="B")
+    lab.evaluate(label="dead", state=State.FAILED)
+    lab.evaluate(tuned=lab.tune(state=State.CANCELLED))
+    assert not any("partial" in warning for warning in lab.table().warnings)
+    lab.evaluate(label="C", state=State.RUNNING)
+    lab.evaluate(tuned=lab.tune(state=State.PAUSED))
+    (told,) = [warning for warning in lab.table().warnings if warning.startswith("partial")]
+    assert "2 of 6 models have no numbers yet" in told
