@@ -103,7 +103,7 @@ def show_made(job: Job) -> None:
     from broker.cli.words import dollars
 
     result, output = job.result, getattr(job.spec, "output", "")
-    if not result:
+    if "accepted" not in result:  # nothing was written yet
         return
     OUT.say(f"{job.label or job.id}: {output}")
     table = Table("", "rows", box=box.SIMPLE_HEAD)

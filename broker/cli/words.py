@@ -82,9 +82,11 @@ def spread(low: float, high: float) -> str:
 
 
 def cost_words(job: Job) -> str:
-    """Return what a job did cost, or what is reserved for it."""
+    """Return what a job did cost, what was paid until it was paused, or what is reserved for it."""
     if job.cost_usd is not None:
         return dollars(job.cost_usd)
+    if job.state is State.PAUSED and (paid := job.result.get("cost_usd")):
+        return f"{dollars(paid)} so far"
     return f"≤ {dollars(job.reserved_usd)}" if job.reserved_usd else "free"
 
 

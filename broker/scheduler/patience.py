@@ -88,4 +88,5 @@ async def interrupted(parts: Parts, held: Held, *, cost_usd: float | None = None
     if held.job.wish is Wish.CANCEL:
         await parts.end(held, State.CANCELLED, **known)
     elif held.job.wish is Wish.PAUSE:
-        await parts.transition(held, State.PAUSED)
+        # What it may still cost stays reserved, so what was paid is told beside it.
+        await parts.transition(held, State.PAUSED, result={**held.job.result, **known})

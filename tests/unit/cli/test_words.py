@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +106,13 @@ def test_a_cost_that_is_not_known_yet_is_a_bound() -> None:
     assert cost_words(job()) == "free"
     assert cost_words(job(reserved_usd=3.0)) == "≤ $3.00"
     assert cost_words(job(reserved_usd=3.0, cost_usd=2.5)) == "$2.50"
+
+
+def test_a_paused_job_tells_what_was_paid() -> None:
+    paused = job(state=State.PAUSED, reserved_usd=3.0, result={"cost_usd": 1.25})
+    assert cost_words(paused) == "$1.25 so far"
+    assert cost_words(replace(paused, result={"cost_usd": 0.0})) == "≤ $3.00"
+    assert cost_words(replace(paused, state=State.RUNNING)) == "≤ $3.00"
 
 
 def test_numbers() -> None:

@@ -12,6 +12,7 @@ from broker.jobs.datasets import read_dataset
 from broker.jobs.spec import RowFormat
 from broker.jobs.states import JobKind, State
 from broker.sandbox.sections import source_sections
+from broker.synthesis.answerbook import AnswerBook
 from tests.fakes.openai_server import running
 
 if TYPE_CHECKING:
@@ -127,6 +128,32 @@ async def test_paused_it_keeps_its_answers_and_goes_on(
     manifest = json.loads((tmp_path / "made" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["accepted"] == ROWS
     assert manifest["possibly_paid_twice"] == 0
+
+
+async def test_paused_by_a_person_it_tells_what_was_paid(
+    opened: Callable[..., Broker], source: Path, tmp_path: Path, encoder_dir: Path
+) -> None:
+    with running() as fake:
+        slow = {"requests_per_minute": 300, "paid": True}
+        account = {"kind": "openai", "base_url": fake.base_url, "api_key": "sk-test", "concurrency": 1, "options": slow}
+        async with opened(providers={"mine": account}) as broker:
+            job = await broker.synthesize(
+                provider="mine",
+                model="gpt-4o-mini",
+                source=source,
+                rows=40,
+                output=tmp_path / "made",
+                encoder=str(encoder_dir),
+            )
+            async for event in broker.watch(job):
+                if event.data.get("cost_usd", 0) > 0:
+                    await broker.pause(job)
+            (paused,) = await broker.wait(job)
+    assert paused.state is State.PAUSED
+    stored = AnswerBook(tmp_path / "data" / "synthesis" / job.id)
+    assert paused.result["cost_usd"] == pytest.approx(stored.cost_usd)
+    assert stored.cost_usd > 0
+    assert paused.cost_usd is None  # what it may still cost stays reserved
 
 
 async def test_a_cancelled_one_ends(opened: Callable[..., Broker], source: Path, tmp_path: Path) -> None:
