@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from broker.errors import UnknownNameError, UserError
 from broker.jobs.blocking import blocking
 from broker.jobs.records import Handle, Wish
+from broker.jobs.spec import SynthesizeSpec
 from broker.jobs.states import JobKind, State
+from broker.synthesis.pipeline import open_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from broker.providers.accounts import Accounts
 
 _RESTARTABLE = frozenset({State.FAILED, State.CANCELLED, State.LOST})
+_PAUSED = frozenset({State.PAUSING, State.PAUSED})
 
 
 class Control:
@@ -44,12 +47,18 @@ class Control:
         return await self.wish(target.id, Wish.CANCEL)
 
     async def resume(self, job_id: str) -> Job:
-        """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations."""
+        """Go on with a paused job, or begin a failed, cancelled or lost one anew with its evaluations.
+
+        Raises:
+            BrokerError: The pipeline of a synthesis cannot be opened here; nothing is changed then.
+        """
         record = await blocking(self._store.job, job_id)
-        if record.state in (State.PAUSING, State.PAUSED):
-            return await self.wish(record.id, Wish.RESUME)
-        if record.state not in _RESTARTABLE:
+        if record.state not in _RESTARTABLE | _PAUSED:
             return record
+        if isinstance(record.spec, SynthesizeSpec):
+            await blocking(open_pipeline, record.spec.pipeline)
+        if record.state in _PAUSED:
+            return await self.wish(record.id, Wish.RESUME)
         restarted = await blocking(self._store.restart, record.id)
         await self._judge_again(record)
         self._poke()

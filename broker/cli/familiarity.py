@@ -100,6 +100,8 @@ def familiarity(
         if kept is not None:
             OUT.say(f"{kept['rows']} prompts in {kept['output']}, each with its most familiar response")
             OUT.say(", ".join(f"{count} of {source}" for source, count in kept["of"].items()))
+            if kept["alone"]:
+                OUT.note(f"{kept['alone']} of them had no other response to choose from", style="dim")
             if kept["unscored"]:
                 OUT.warn(f"{kept['unscored']} prompts have no response with a token to score: left out")
     return EXIT_OK
@@ -108,6 +110,8 @@ def familiarity(
 def _check_written(pick: Pick | None, output: Path | None, written: list[Path], *, force: bool) -> None:
     if (pick is None) is not (output is None):
         raise UserError("--pick and --output go together", where="--pick", fix="--pick lowest --output best.jsonl")
+    if len({path.resolve() for path in written}) < len(written):
+        raise UserError("the kept rows and the scores go to one file", where="--scores", fix="name another file")
     for path in written:
         if path.exists() and not force:
             raise UserError(f"{path} exists", where="--output, --scores", fix="name another file, or --force")
@@ -121,7 +125,8 @@ def _write_picked(found: Familiarity, output: Path) -> dict[str, Any]:
     write_lines(output, mixed_lines(dataset))
     origins = Counter(str(row.extra["provenance"]["source"]) for row in dataset.rows)
     told = {source.source: origins[source.source] for source in found.sources}
-    return {"output": str(output), "rows": len(dataset.rows), "of": told, "unscored": unscored}
+    alone = sum(not row.extra["provenance"]["rivals"] for row in dataset.rows)
+    return {"output": str(output), "rows": len(dataset.rows), "of": told, "unscored": unscored, "alone": alone}
 
 
 def _familiarity_data(found: Familiarity) -> dict[str, Any]:

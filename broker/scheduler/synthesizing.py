@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 
+from broker.errors import BrokerError
 from broker.jobs.blocking import blocking
 from broker.jobs.durable import guarded, make_folder, write_whole
 from broker.jobs.records import EXHAUSTED, Failure
@@ -72,6 +73,8 @@ async def drive_synthesis(parts: Parts, provider: Provider, held: Held) -> bool:
         return False
     spec = _spec(held)
     model = ModelRef(provider=spec.provider, name=spec.model)
+    if not await _can_open(parts, held):
+        return False
     if held.job.state is State.QUEUED:
         await parts.transition(held, State.PREPARING)
     if held.job.state is State.PREPARING:
@@ -94,6 +97,20 @@ async def drive_synthesis(parts: Parts, provider: Provider, held: Held) -> bool:
     if held.scope.cancelled_caught:
         await interrupted(parts, held, cost_usd=counted.cost_usd)
     return False
+
+
+async def _can_open(parts: Parts, held: Held) -> bool:
+    """Say whether the pipeline can be had here; else the job rests until somebody starts a broker that has it."""
+    from broker.synthesis.pipeline import open_pipeline
+
+    try:
+        await blocking(open_pipeline, _spec(held).pipeline)
+    except BrokerError as error:
+        fix = f"{error.fix}; broker resume {held.job.id} goes on" if error.fix else f"broker resume {held.job.id}"
+        failure = Failure(code="pipeline", message=error.message, fix=fix, at=datetime.now(UTC))
+        await parts.transition(held, State.PAUSED, failure=failure, data={"why": error.message})
+        return False
+    return True
 
 
 async def _paid(parts: Parts, job_id: str) -> float:

@@ -132,13 +132,21 @@ def open_pipeline(name: str) -> Pipeline:
     except ModuleNotFoundError as error:
         if error.name and not module.startswith(error.name):
             raise MissingExtraError(f"{name} needs {error.name}", fix=f"pip install {error.name}") from error
-        raise _unknown(name) from error
+        raise _not_found(name, module) from error
     except AttributeError as error:
         raise _unknown(name) from error
     if not isinstance(found, Pipeline):
         what = f"{name} is a {type(found).__name__}, not a Pipeline"
         raise UserError(what, where="--pipeline", fix="pipeline = Pipeline(name=…, steps=…); see docs/synthesis.md")
     return found
+
+
+def _not_found(name: str, module: str) -> UnknownNameError:
+    if name in BUILT_IN:
+        return _unknown(name)
+    file = f"{module.replace('.', '/')}.py"
+    fix = f"put PYTHONPATH=FOLDER before the command, FOLDER being where {file} is"
+    return UnknownNameError(f"the module of the pipeline {name!r} cannot be found", where="--pipeline", fix=fix)
 
 
 def _unknown(name: str) -> UnknownNameError:

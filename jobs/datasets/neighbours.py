@@ -10,7 +10,7 @@ for is known. Nothing is sampled.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.jobs.datasets.signatures import Signature, sign
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
+    Floats = NDArray[np.floating[Any]]
 
 # So many of the rarest members must be shared before two sets are compared in full.
 _SHARED = 3

@@ -7,7 +7,7 @@ bring people (`persona`) and situations (`scenario`) along.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from broker.providers.contract import Parameter
@@ -119,13 +119,15 @@ async def _cast(bench: Bench, kind: str, schema: Mapping[str, Any], key: str) ->
 
 def _spread(met: Sequence[tuple[int, int]], people: Cast, places: Cast, share: float) -> Iterator[tuple[int, int]]:
     """Yield the pairs so that any beginning of them holds its share of rare ones, as long as there are any."""
-    rare = [pair for pair in met if people[pair[0]].get("rare") or places[pair[1]].get("rare")]
-    usual = [pair for pair in met if pair not in set(rare)]
+    piles: tuple[deque[tuple[int, int]], deque[tuple[int, int]]] = (deque(), deque())
+    for pair in met:
+        piles[bool(people[pair[0]].get("rare") or places[pair[1]].get("rare"))].append(pair)
+    usual, rare = piles
     taken = 0
     for number in range(1, len(met) + 1):
         take_rare = bool(rare) and (taken < share * number or not usual)
         taken += take_rare
-        yield rare.pop(0) if take_rare else usual.pop(0)
+        yield rare.popleft() if take_rare else usual.popleft()
 
 
 @each

@@ -123,6 +123,12 @@ class TestFamiliarity:
         assert told.code == 2
         assert "--pick lowest --output best.jsonl" in told.err
 
+    def test_rows_and_scores_have_files_of_their_own(self, files: Terminal) -> None:
+        picked = ["--pick", "lowest", "--output", "one.jsonl", "--scores", "./one.jsonl"]
+        told = files.here("data", "familiarity", "real.jsonl", "--model", "sandbox", *picked)
+        assert told.code == 2
+        assert "go to one file" in told.err
+
     def test_files_that_are_there_stay(self, files: Terminal) -> None:
         told = files.here("data", "familiarity", "real.jsonl", "--model", "sandbox", "--scores", "made.jsonl")
         assert told.code == 2

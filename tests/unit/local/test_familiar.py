@@ -157,6 +157,7 @@ def test_the_command_writes_scores_and_the_most_familiar_rows(
     best = [json.loads(line)["provenance"] for line in (tmp_path / "best.jsonl").read_text().splitlines()]
     assert len(scores) == 2 * ROWS
     assert len(best) == told["picked"]["rows"] == ROWS
+    assert told["picked"]["alone"] == 0
     by_line = {(score["source"], score["line"]): score["perplexity"] for score in scores}
     lowest = [min(by_line[str(path), line] for path in files) for line in range(1, ROWS + 1)]
     assert [row["perplexity"] for row in best] == lowest

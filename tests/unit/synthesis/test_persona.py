@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import process_time
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from anyio import create_task_group
 
+from broker.synthesis.flow import Bench
+from broker.synthesis.pipeline import open_pipeline
 from tests.fakes.writing_completer import WritingCompleter, said, task_of
 
 if TYPE_CHECKING:
@@ -13,6 +17,9 @@ if TYPE_CHECKING:
     from tests.unit.synthesis.conftest import Synthesize
 
 pytestmark = pytest.mark.anyio
+
+# Who brings people and situations along asks for none.
+ASKED_NOTHING = cast("Any", None)
 
 
 async def test_when_nobody_is_invented_the_job_ends_with_no_row_and_the_reason(made: Synthesize) -> None:
@@ -37,3 +44,17 @@ async def test_what_was_invented_so_far_is_used_when_no_more_comes(made: Synthes
     assert outcome.complete
     assert outcome.manifest["rejected"]["malformed"] == 3
     assert 1 <= outcome.manifest["coverage"]["scenarios"] <= 10
+
+
+async def test_forty_thousand_pairs_set_out_in_no_time() -> None:
+    people = [{"persona": {"name": f"P{n}", "rare": n % 5 == 0}} for n in range(200)]
+    places = [{"scenario": {"title": f"S{n}"}} for n in range(200)]
+    found = open_pipeline("persona")
+    options = found.with_defaults({"domain": "debt"})
+    async with create_task_group() as tasks:
+        bench = Bench(asker=ASKED_NOTHING, prompts={}, options=options, seed=1, target=1, tasks=tasks)
+        began = process_time()
+        rows = [row async for row in found.source([*people, *places], bench)]
+        assert process_time() - began < 3
+        assert len({row.id for row in rows}) == 40_000
+        assert sum(bool(row["person"].get("rare")) for row in rows[:1_000]) == 200
