@@ -38,7 +38,8 @@ MOVED_FIRST = (*_LEFT_OUT, "prompt", "provider", "precision", "method", "rows", 
 _BEFORE = ("method", "provider", "precision", "prompt", "rows", "n")
 _GAP = 2
 _MODEL_MIN, _MODEL_MAX = 18, 44
-_BRIEF_MIN = 26
+# Names of more than so many lines are given the room of other columns.
+_BRIEF_MIN, _LOW = 26, 2
 _TEXT_WIDTH = 160
 _ASCII = str.maketrans(
     {"★": "*", "≥": ">=", "≤": "<=", "–": "-", "“": '"', "”": '"', "…": "...", "·": "|", "↑": "", "↓": ""}
@@ -150,7 +151,8 @@ def as_text(table: ResultsTable, width: int = _TEXT_WIDTH) -> str:
 
 
 def _fitting(table: ResultsTable, width: int, say: Say) -> _Layout | None:
-    """Return the first layout that fits, or None when only a list does."""
+    """Return the first layout that fits and in which names are low, else that with most room for them, else None."""
+    found: list[_Layout] = []
     plain = _plain_fields(table, say)
     wanted = max(cell_len(say(words)) for row in table.rows for words in (row.label, wording.status(row)))
     for beneath in (False, True):
@@ -161,8 +163,10 @@ def _fitting(table: ResultsTable, width: int, say: Say) -> _Layout | None:
             room = width - sum(field.width + _GAP for field in fields) - _GAP
             if room >= min(wanted, _MODEL_MIN):
                 hidden = tuple(field for field in plain if field.name in away)
-                return _Layout(fields=fields, moved=hidden, model_width=min(room, _MODEL_MAX))
-    return None
+                found.append(_Layout(fields=fields, moved=hidden, model_width=min(room, _MODEL_MAX)))
+                if wanted <= found[-1].model_width * _LOW:
+                    return found[-1]
+    return max(found, key=lambda layout: layout.model_width, default=None)
 
 
 def _metrics(table: ResultsTable) -> list[Column]:
@@ -265,8 +269,7 @@ def _cost_brief(row: ResultRow) -> str:
 
 
 def _policy_brief(row: ResultRow) -> str:
-    said = row.policy == "as-is" or row.label.endswith(f"({row.policy})")
-    return "" if said else f"prompt {row.policy}"
+    return "" if row.policy == "as-is" or row.label.endswith(f"({row.policy})") else f"prompt {row.policy}"
 
 
 def _speed(row: ResultRow) -> str:

@@ -174,3 +174,16 @@ def test_system_messages_that_begin_alike_are_told_apart() -> None:
     (told,) = [line for line in lab.table().notes if line.startswith("System message")]
     assert "Be short." in told
     assert "Be long." in told
+
+
+def test_long_names_get_the_room_of_columns_that_fit_beneath_them() -> None:
+    lab = Lab()
+    for i in range(3):
+        name = f"meta-llama/Llama-3.2-1B-Instruct tuned, lr=0.000{i + 1}, rank=64, train_1000.jsonl"
+        job = lab.tune(rows=100 * (i + 1), label=name)
+        values = {"flesch": [50.0 + n for n in range(40)], "length": [20.0 + n for n in range(40)]}
+        lab.evaluate({"conversational": share(3 + i), **values}, tuned=job)
+    text = as_text(lab.table(), 80)
+    grid = text.partition("\n\n")[0].splitlines()
+    assert len(grid) <= 5 + 3 * 4, text
+    assert "100 rows" in "".join(grid), text
