@@ -51,6 +51,7 @@ may also vary `model`, `train` and `seed`.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import tomllib
 from pathlib import Path
@@ -319,6 +320,15 @@ class Recipe(_Strict):
         )
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "decoding": RecipeDecoding,
+    "judge": RecipeJudge,
+    "mixes": RecipeMix,
+    "models": RecipeModel,
+    "policies": RecipePolicy,
+}
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
@@ -345,11 +355,21 @@ def load_recipe(path: Path) -> Recipe:
             Problem(
                 where=f"{path} {'.'.join(str(part) for part in item['loc'])}",
                 what=f"{item['msg']} (found {_shown(item['input'])})",
-                fix="see docs/recipes.md",
+                fix=_fix(item["type"], item["loc"]),
             )
             for item in error.errors()
         ]
         raise SpecError(problems) from error
+
+
+def _fix(kind: str, place: tuple[int | str, ...]) -> str:
+    """Return how to mend what stands at a place of the file."""
+    section, key = place[0], str(place[-1])
+    if section == "mixes" and key in ("ratio", "ratios"):
+        return 'ratio = "300:200"; for several ratios write several [[mixes]], and name each in train of [jobs.grid]'
+    known = (_SECTIONS.get(str(section), Recipe) if len(place) > 1 else Recipe).model_fields
+    near = difflib.get_close_matches(key, known, n=1) if kind == "extra_forbidden" else []
+    return f"did you mean {near[0]}? see docs/recipes.md" if near else "see docs/recipes.md"
 
 
 def _shown(value: object) -> str:

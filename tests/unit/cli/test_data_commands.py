@@ -108,6 +108,20 @@ def test_a_recipes_mixes_must_be_there(files: Terminal) -> None:
     assert "mix:more-real, mix:more-made" in told.err
 
 
+def test_several_ratios_in_one_mix_say_how_they_are_written(files: Terminal) -> None:
+    files.write("recipe.toml", RECIPE.replace("ratio = ", "ratios = ", 1))
+    told = files.here("run", "recipe.toml", "--yes")
+    assert told.code == 2
+    assert "for several ratios write several [[mixes]]" in told.err
+
+
+def test_a_key_that_is_nearly_one_is_named(files: Terminal) -> None:
+    files.write("recipe.toml", RECIPE.replace("synthetic = ", "syntetic = ", 1))
+    told = files.here("run", "recipe.toml", "--yes")
+    assert told.code == 2
+    assert "did you mean synthetic?" in told.err
+
+
 def test_a_mix_of_itself_is_refused(files: Terminal) -> None:
     files.write("recipe.toml", RECIPE.replace('real = "real.jsonl"', 'real = "mix:more-real"', 1))
     told = files.here("run", "recipe.toml", "--yes")
