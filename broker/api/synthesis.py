@@ -22,6 +22,7 @@ from broker.jobs.states import JobKind, State
 from broker.providers.contract import Estimate
 from broker.providers.parameters import check_value, flag
 from broker.settings import BATCH, WITH_BATCHES
+from broker.synthesis.outputs import MANIFEST
 from broker.synthesis.sources import read_sources, source_name
 
 if TYPE_CHECKING:
@@ -225,7 +226,9 @@ def _asked(spec: Spec) -> Spec:
 
 
 def _over(job: Job) -> bool:
-    """Say whether a job is to be made anew: it ended badly, and not because its sources were used up."""
+    """Say whether a job is to be made anew: its files are gone, or it ended badly and not for want of sources."""
+    if job.terminal and isinstance(job.spec, SynthesizeSpec) and not (Path(job.spec.output) / MANIFEST).is_file():
+        return True
     exhausted = job.failure is not None and job.failure.code == EXHAUSTED
     return job.state in (State.CANCELLED, State.LOST) or (job.state is State.FAILED and not exhausted)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,6 +118,17 @@ async def test_a_failed_one_is_made_anew_by_the_same_request(maker: Maker, fake:
     assert maker.manifest("made")["answers_of_other_jobs"] == paid
     assert (await maker.make("made")).id == ended.id
     assert fake.state.asked_twice() == []
+
+
+async def test_rows_whose_folder_is_gone_are_made_of_the_answers_that_were_paid(maker: Maker, fake: Running) -> None:
+    first = await maker.make("a")
+    rows = maker.rows("a")
+    shutil.rmtree(maker.folder / "a")
+    second = await maker.make("a")
+    assert (second.state, second.cost_usd) == (State.SUCCEEDED, 0)
+    assert second.id != first.id
+    assert fake.state.asked_twice() == []
+    assert [row["messages"] for row in maker.rows("a")] == [row["messages"] for row in rows]
 
 
 def maker_cost(maker: Maker, job: Job) -> list[float]:
