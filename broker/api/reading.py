@@ -19,13 +19,13 @@ class Reading(Opened):
     """Experiments and their tables."""
 
     async def experiment(self, name: str | None = None) -> Experiment:
-        """Return an experiment by name, or the newest."""
+        """Return an experiment by name, or the newest that has a table: a synthesis alone has none."""
         if name is not None:
             return await blocking(self._store.experiment, name)
         found = await blocking(self._store.experiments)
         if not found:
             raise UnknownNameError("there are no experiments yet", fix="broker submit --help")
-        return found[0]
+        return next((one for one in found if one.validation_sha256), found[0])
 
     async def experiments(self) -> list[Experiment]:
         """Return all experiments, newest first."""

@@ -116,7 +116,7 @@ class TableView:
         elif self._table.hidden:
             yield Text("no model meets the filter")
         else:
-            yield Text("no jobs yet")
+            yield Text("no models yet: nothing was tuned or judged here")
             return
         told = preference_notes(self._table.preferences)
         yield from preference_texts(self._table.preferences, say)

@@ -37,5 +37,5 @@ def unknown_experiment(name: str, known: Sequence[str]) -> UnknownNameError:
         known: Names that may have been meant.
     """
     near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "see `broker results` for those that exist"
+    hint = f"did you mean {near[0]!r}?" if near else "`broker results --list` shows those that exist"
     return UnknownNameError(f"there is no experiment {name!r}", fix=hint)

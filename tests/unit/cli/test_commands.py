@@ -37,6 +37,23 @@ def test_submit_follows_to_the_table(terminal: Terminal) -> None:
     assert f"broker chat {tuning(terminal)}" in told.err
 
 
+def test_a_synthesis_is_not_the_newest_table(done: Terminal) -> None:
+    done.write("prompts.jsonl", json.dumps({"prompt": "Tell me of figs."}) + "\n")
+    words = (
+        "--provider",
+        "local",
+        "--model",
+        "sandbox-writer",
+        "--pipeline",
+        "tests.unit.synthesis.test_plan_problems:echoed",
+    )
+    told = done.here("submit", *words, "--source", "prompts.jsonl", "--rows", "1", "--output", "made")
+    assert told.code == 0, told.err
+    assert "Results of tone" in done.here("results").out
+    assert "no models yet" in done.here("results", "synthesis-made").out
+    assert "broker results --list" in done.here("results", "elsewhere").err
+
+
 def test_submit_tells_programs_everything_at_once(terminal: Terminal) -> None:
     told = terminal.submit("--json")
     assert told.err == ""

@@ -122,7 +122,7 @@ def test_a_terminal_without_unicode_gets_ascii(full: Lab) -> None:
 
 
 def test_an_empty_table(lab: Lab) -> None:
-    assert as_text(lab.table(), 80) == "Results of tone\nno jobs yet\n"
+    assert as_text(lab.table(), 80) == "Results of tone\nno models yet: nothing was tuned or judged here\n"
 
 
 def test_one_row(lab: Lab) -> None:
