@@ -126,6 +126,6 @@ def show_made(job: Job) -> None:
         method = " --method dpo" if result.get("row_format") == RowFormat.PREFERENCE else ""
         split: dict[str, Any] = result.get("split") or {}
         judged = split.get("validation", 1)  # of very few rows none is held out
-        files = f"--train {output}/train.jsonl" + (f" --validation {output}/validation.jsonl" if judged else "")
-        tune = f"broker submit --provider local{method} {files}"
+        held = f"--validation {output}/validation.jsonl" if judged else "--no-evaluate"
+        tune = f"broker submit --provider local{method} --train {output}/train.jsonl {held}"
         OUT.note(f"tune on them:  {tune}", style="dim")

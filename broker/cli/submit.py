@@ -102,7 +102,7 @@ def submit(
     label: Annotated[str, typer.Option(help="What the table calls the model.")] = "",
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
     metric: Annotated[list[str] | None, typer.Option(help="conversational, flesch, judge:empathy, …")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Sentence encoder of the similarity metric.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Sentence encoder: similarity, de-duplication.")] = None,
     judge: Annotated[str | None, typer.Option(help="PROVIDER:MODEL that judges, for judge:empathy.")] = None,
     judge_samples: Annotated[int | None, typer.Option(help="Judgements of each answer; 3.", min=1, max=100)] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens of an answer; 256.", min=1)] = None,
@@ -112,7 +112,9 @@ def submit(
     batch: Annotated[bool, typer.Option("--batch", help="Ask by batches: half the price (openai, gemini).")] = False,
     budget: Annotated[float | None, typer.Option(help="Most USD that the experiment may cost.", min=0)] = None,
     allow_overlap: Annotated[bool, typer.Option("--allow-overlap", help="Go on; the table says so.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Make a new job even if the same one exists.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="A new job even if the same exists; all answers anew.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending money.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and price, send nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="A background broker goes on.")] = False,

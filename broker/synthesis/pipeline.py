@@ -134,7 +134,8 @@ def open_pipeline(name: str) -> Pipeline:
             raise MissingExtraError(f"{name} needs {error.name}", fix=f"pip install {error.name}") from error
         raise _not_found(name, module) from error
     except AttributeError as error:
-        raise _unknown(name) from error
+        what, fix = f"the module {module!r} has no {attribute!r}", "the name that the Pipeline has there"
+        raise UnknownNameError(what, where="--pipeline", fix=fix) from error
     if not isinstance(found, Pipeline):
         what = f"{name} is a {type(found).__name__}, not a Pipeline"
         raise UserError(what, where="--pipeline", fix="pipeline = Pipeline(name=…, steps=…); see docs/synthesis.md")

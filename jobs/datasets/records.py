@@ -64,11 +64,12 @@ def _openable(path: Path, label: str) -> Problem | None:
 
 def _nearest_file(path: Path) -> str:
     folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    near = get_close_matches(path.name, names, n=1)
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    near = get_close_matches(path.stem, [entry.stem for entry in entries], n=1)  # equal endings bring nothing near
     if near:
-        return f"did you mean {folder / near[0]}?"
-    return "check the path" if names else f"the folder {folder} does not exist or is empty"
+        meant = [entry.name for entry in entries if entry.stem == near[0]]
+        return f"did you mean {folder / get_close_matches(path.name, meant, n=1, cutoff=0)[0]}?"
+    return "check the path" if entries else f"the folder {folder} does not exist or is empty"
 
 
 def _by_content(path: Path, stream: BufferedReader, label: str) -> Iterator[Record | Problem]:

@@ -94,7 +94,9 @@ class InstructionFollowing:
     def _score(self, rows: Sequence[Scored]) -> list[float | None]:
         judged, problems = _judged(rows)
         if rows and not any(judged):
-            raise DataError(problems[:_NAMED], summary=f"none of {len(rows)} rows has instructions that can be checked")
+            why = f": {problems[0]}" if problems else ""  # a table shows the first line only
+            what = f"none of {len(rows)} rows has instructions that can be checked{why}"
+            raise DataError(problems[:_NAMED], summary=what)
         self.parts = tuple(len(one.instructions) if one else 0 for one in judged)
         self.breakdown = _breakdown([one for one in judged if one])
         self.remarks = _remarks(judged, problems)

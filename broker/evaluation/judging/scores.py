@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from broker.evaluation.metrics import Judging
 
-NO_JUDGE = "a metric of a judge needs a model that judges"
+NO_JUDGE = "no model that judges is named"
 NO_JUDGE_FIX = "--judge PROVIDER:MODEL, [judge] in the recipe, or [defaults.judge] in broker.toml"
 # "the smallest acceptable reliability" for tentative conclusions (Krippendorff, Content Analysis, 2004, 11.4.2).
 POOR_ALPHA = 0.667

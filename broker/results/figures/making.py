@@ -54,7 +54,7 @@ def bars(table: ResultsTable, column: Column | None) -> Figure:
         column: The metric.
     """
     if column is None or not any(_cell(row, column).value is not None for row in table.rows):
-        return Absent(name="bars", title="Every model", reason="no model has a number yet")
+        return Absent(name="bars", title="Every model", reason=_no_number(column))
     groups = {row.key: section.title for section in table.sections for row in section.rows}
     drawn = [
         Bar(
@@ -81,6 +81,11 @@ def bars(table: ResultsTable, column: Column | None) -> Figure:
         percent=column.unit == "%",
         bars=tuple(drawn),
     )
+
+
+def _no_number(column: Column | None) -> str:
+    """Say that no model has a number, and of which metric: others may have some."""
+    return "no model has a number yet" + (f" in {column.label}; --metric takes another" if column else "")
 
 
 def size_curves(table: ResultsTable, column: Column | None, name: str = "size") -> Figure:

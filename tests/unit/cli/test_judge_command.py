@@ -20,7 +20,7 @@ WRITER = ("--judge", "local:sandbox-writer")
 REFUSED = {
     "judge fake-base fake-base --judge local:sandbox-writer": "cannot be compared with itself",
     "judge fake-base nobody --judge local:sandbox-writer": "no row of tone is called 'nobody'",
-    "judge fake-base tuned": "a metric of a judge needs a model that judges",
+    "judge fake-base tuned": "no model that judges is named",
     "judge fake-base": "Missing argument",
     "judge fake-base tuned --judge nowhere:x": "unknown provider 'nowhere'",
 }

@@ -243,7 +243,9 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(GOOD_LINE)
     (problem,) = problems_of(tmp_path / "trian.jsonl")
     assert problem.what == "there is no such file"
-    assert "train.jsonl" in problem.fix
+    assert problem.fix == f"did you mean {tmp_path / 'train.jsonl'}?"
+    (problem,) = problems_of(tmp_path / "nope.jsonl")
+    assert problem.fix == "check the path"
 
 
 def test_folder(tmp_path: Path) -> None:

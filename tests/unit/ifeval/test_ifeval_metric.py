@@ -96,7 +96,13 @@ async def test_rows_without_instructions_have_no_numbers_and_say_why() -> None:
     one = await found("ifeval", [plain, plain])
     assert one.value is None
     assert one.failure is not None
-    assert "none of 2 rows has instructions" in one.failure
+    assert "none of 2 rows has instructions" in one.failure.partition("\n")[0]
+    told = Scored(
+        id="7", prompt=(), expected="", answer="Yes.", extra={"instruction_id_list": ["poetry:rhyme"], "kwargs": [{}]}
+    )
+    failure = (await found("ifeval", [told])).failure
+    assert failure is not None
+    assert "no instruction is called 'poetry:rhyme'" in failure.partition("\n")[0]
 
 
 @pytest.mark.anyio

@@ -176,6 +176,15 @@ def test_losses_keep_every_curve_and_say_which_is_held_out(sizes: Lab) -> None:
     assert [(dot.x, dot.y) for dot in figure.panels[0].lines[0].dots[:2]] == [(0.0, 2.0), (1.0, 1.0)]
 
 
+def test_bars_of_a_metric_that_nobody_has_name_it(full: Lab) -> None:
+    table = full.table()
+    column = main_metric(table)
+    assert column is not None
+    figure = bars(table, replace(column, name="empathy", label="empathy"))
+    assert isinstance(figure, Absent)
+    assert figure.reason == "no model has a number yet in empathy; --metric takes another"
+
+
 def test_a_job_without_a_loss_is_no_line(full: Lab) -> None:
     keys = [row.key for row in full.table().rows]
     nothing = losses(full.table(), [LossCurve(row=key, training=()) for key in keys])

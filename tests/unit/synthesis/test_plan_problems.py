@@ -65,3 +65,21 @@ def test_of_very_few_rows_none_is_held_out_and_no_empty_file_is_proposed(termina
         assert (tmp_path / f"made{rows}" / "train.jsonl").stat().st_size
         assert bool((tmp_path / f"made{rows}" / "validation.jsonl").stat().st_size) is proposed
         assert ("--validation" in told.err) is proposed
+        assert ("--no-evaluate" in told.err) is not proposed
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("my_riddles:pipeline", "FOLDER being where my_riddles.py is"),
+        (f"{__name__}:echo_", f"the module '{__name__}' has no 'echo_'"),
+        ("riddles", "known: qa, preference, persona"),
+    ],
+)
+def test_a_pipeline_of_ones_own_that_is_not_found_is_told_by_what_is_missing(
+    terminal: Terminal, name: str, says: str
+) -> None:
+    words = ("--provider", "local", "--model", "sandbox-writer", "--source", "sections.jsonl", "--output", "made")
+    told = terminal.here("submit", *words, "--pipeline", name)
+    assert told.code == 2
+    assert says in " ".join(told.err.split())
