@@ -184,7 +184,7 @@ class Connection:
 
     def _open(self, limits: httpx2.Limits, *, aio: bool) -> AsyncOpenAI:
         if not self._key and self.official:
-            fix = "export BROKER_OPENAI_API_KEY=…, or give base_url for another service"
+            fix = "export OPENAI_API_KEY=…, or give base_url for another service"
             raise MissingCredentialError("OpenAI needs an API key and none is set", fix=fix)
         timeout = httpx2.Timeout(self.timeout_s, connect=_CONNECT_S)
         transport = DefaultAioHttpClient if aio else DefaultAsyncHttpxClient

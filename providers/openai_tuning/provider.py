@@ -358,8 +358,8 @@ class OpenAIProvider:
     def _credentials(self) -> list[Problem]:
         if self._connection.has_key or not self._connection.official:
             return []
-        fix = "export BROKER_OPENAI_API_KEY=…, or give --base-url for another service"
-        return [Problem(where="BROKER_OPENAI_API_KEY", what="OpenAI needs an API key and none is set", fix=fix)]
+        fix = "export OPENAI_API_KEY=…, or name another service (submit --base-url, or in broker.toml)"
+        return [Problem(where="OPENAI_API_KEY", what="OpenAI needs an API key and none is set", fix=fix)]
 
 
 def _announced(context: ProviderContext) -> str:

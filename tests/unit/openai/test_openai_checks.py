@@ -97,7 +97,7 @@ async def test_dates_are_told_for_the_official_service_only(
 
 async def test_a_missing_key_is_a_problem_at_openai_and_none_elsewhere(open_desk: OpenDesk) -> None:
     async with open_desk(api_key=None, **OFFICIAL) as desk:
-        assert "BROKER_OPENAI_API_KEY" in errors(desk.provider.check(desk.spec()))
+        assert "OPENAI_API_KEY" in errors(desk.provider.check(desk.spec()))
         with pytest.raises(MissingCredentialError):
             await desk.provider.prepare(desk.intent())
     async with open_desk(api_key=None) as desk:
