@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from broker.api.offline import SANDBOX_ENCODER
 from broker.api.planning import Plan, PlannedJob
 from broker.errors import Problem, SpecError
 from broker.evaluation import PAPER_ENCODER
@@ -253,6 +254,11 @@ def _check(request: SynthesisRequest, pipeline: Pipeline, records: Sequence[Mapp
         problems.append(Problem(where="--output", what=f"{request.output} is a file", fix="name a folder"))
     if request.rows < 1:
         problems.append(Problem(where="--rows", what=f"{request.rows} is no number of rows", fix="1 or more"))
+    encoder = request.encoder or ""
+    near = difflib.get_close_matches(encoder, [SANDBOX_ENCODER], cutoff=0.8)
+    if near and near[0] != encoder and not Path(encoder).is_dir():
+        what, fix = f"no encoder is called {encoder!r}", f"did you mean {near[0]}?"
+        problems.append(Problem(where="--encoder", what=what, fix=fix))
     if pipeline.needs_source and request.source is None:
         fix = '--source FILE.jsonl, with one {"title": "…", "text": "…"} on each line'
         problems.append(Problem(where="--source", what=f"the pipeline {pipeline.name} needs source texts", fix=fix))

@@ -40,6 +40,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     [
         (("--source", "sections.jsonl", "--output", "made", "--set", "min_fles=3"), "did you mean min_flesch?"),
         (("--output", "made"), "needs source texts"),
+        (("--source", "sections.jsonl", "--output", "made", "--encoder", "sandbox-encodr"), "mean sandbox-encoder?"),
         (("--source", "sections.jsonl"), "--output DIR"),
         (("--source", "sections.jsonl", "--output", "made", "--rows", "3"), "passes=3"),
         (("--pipeline", "persona", "--set", "domain=debt", "--output", "made", "--rows", "401"), "can make 400 rows"),
