@@ -74,6 +74,7 @@ def make_sources(recipe: Recipe, *, again: bool, yes: bool, dry_run: bool, detac
 
     for request in recipe.syntheses(again=again):
         if not again and holds(request.output, request.rows):
+            _require_as_wanted(request)
             OUT.note(f"rows are there: {request.output}", style="dim")
             continue
         if detach:
@@ -85,6 +86,23 @@ def make_sources(recipe: Recipe, *, again: bool, yes: bool, dry_run: bool, detac
         if code != EXIT_OK or dry_run:
             return code
     return None
+
+
+def _require_as_wanted(request: SynthesisRequest) -> None:
+    """Refuse rows that were made by another recipe: a model would be tuned on what nobody asked for."""
+    from broker.synthesis.outputs import otherwise_made
+
+    found = otherwise_made(
+        request.output,
+        rows=request.rows,
+        pipeline=request.pipeline,
+        seed=request.seed,
+        model=request.model,
+        options=request.options,
+    )
+    if found:
+        fix = "name another output in the recipe, remove the folder, or put the recipe back"
+        raise UserError(f"its rows were made otherwise: {'; '.join(found)}", where=request.output, fix=fix)
 
 
 def _as_it_is(request: SynthesisRequest, _broker: Broker) -> SynthesisRequest:

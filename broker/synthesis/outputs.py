@@ -43,6 +43,46 @@ def holds(output: str, rows: int) -> bool:
     return int(_written(output).get("accepted") or 0) >= rows
 
 
+def otherwise_made(
+    output: str, *, rows: int, pipeline: str, seed: int, model: str | None, options: Mapping[str, object]
+) -> list[str]:
+    """Return how the rows in a folder were made otherwise than they are wanted now (blocking).
+
+    Args:
+        output: The folder.
+        rows: How many are wanted.
+        pipeline: The pipeline's name.
+        seed: Of the order and the split.
+        model: The model without its account; None does not matter.
+        options: Those that are given.
+
+    Returns:
+        A sentence for each difference, as "seed 0, not 1".
+    """
+    manifest = _written(output)
+    there: dict[str, Any] = {"rows": manifest.get("requested"), "seed": manifest.get("seed")}
+    wanted: dict[str, Any] = {"rows": rows, "seed": seed, **options}
+    if ":" not in pipeline:  # a module's pipeline has a name of its own
+        there["pipeline"], wanted["pipeline"] = manifest.get("pipeline"), pipeline
+    there |= {name: (manifest.get("options") or {}).get(name) for name in options}
+    found = [f"{name} {there[name]}, not {wanted[name]}" for name in wanted if not _alike(there[name], wanted[name])]
+    named = str(manifest.get("model") or "")
+    if model and not named.endswith(f":{model.removeprefix('models/')}"):
+        found.append(f"model {named}, not {model}")
+    return found
+
+
+def _alike(there: object, wanted: object) -> bool:
+    """Compare what a file kept with what was given: numbers as numbers, lists by their words."""
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        listed = there if isinstance(there, Sequence) and not isinstance(there, str) else ()
+        return [str(item) for item in listed] == [str(item) for item in wanted]
+    try:
+        return float(str(there)) == float(str(wanted))
+    except ValueError:
+        return str(there) == str(wanted)
+
+
 def require_folder(output: str) -> None:
     """Refuse a folder in which files would be lost, or that cannot be written (blocking).
 

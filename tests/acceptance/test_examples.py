@@ -124,6 +124,14 @@ def test_rows_are_made_and_a_model_is_tuned_on_them(terminal: Terminal, sandbox_
     assert [row["n"] for row in rows] == [20, 20]
     assert all(set(row["metrics"]) == {"conversational", "flesch", "similarity"} for row in rows)
 
+    recipe = copy / "synthesis.toml"
+    again = terminal.here("run", str(recipe), "--yes")
+    assert (again.code, "rows are there" in again.err) == (0, True)
+    recipe.write_text(recipe.read_text().replace("validation = 20", "validation = 30\nmin_flesch = 80"))
+    other = terminal.here("run", str(recipe), "--yes")
+    assert other.code == 2
+    assert "made otherwise: validation 20, not 30; min_flesch 75.0, not 80" in " ".join(other.err.split())
+
 
 def test_the_counselling_recipe_has_a_job_for_each_ratio() -> None:
     recipe = load_recipe(EXAMPLES / "therapy.toml")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker.errors import UserError
-from broker.synthesis.outputs import require_folder, subsets_in
+from broker.synthesis.outputs import otherwise_made, require_folder, subsets_in
 from tests.fakes.writing_completer import WritingCompleter
 
 if TYPE_CHECKING:
@@ -36,6 +36,24 @@ def test_files_that_no_synthesis_wrote_are_not_replaced(tmp_path: Path, name: st
     with pytest.raises(UserError, match="made before"):
         require_folder(str(tmp_path))
     assert [path.name for path in subsets_in(tmp_path)] == ([name] if name == "train-100.jsonl" else [])
+
+
+def test_rows_that_were_made_otherwise_are_told_apart(tmp_path: Path) -> None:
+    kept = {"requested": 100, "seed": 0, "pipeline": "qa", "model": "gemini@http://127.0.0.1:1/v1:gemini-3.8-flash"}
+    kept |= {"options": {"validation": 0.1, "subsets": [10, 50], "system": "Be kind."}}
+    (tmp_path / "manifest.json").write_text(json.dumps(kept), encoding="utf-8")
+    asked: dict[str, Any] = {"rows": 100, "seed": 0, "pipeline": "qa", "model": "models/gemini-3.8-flash"}
+    asked["options"] = {"validation": "0.10", "subsets": ("10", "50"), "system": "Be kind."}
+
+    def found(**changed: object) -> list[str]:
+        return otherwise_made(str(tmp_path), **{**asked, **changed})
+
+    assert found() == found(model=None) == found(options={}) == found(pipeline="mine:pipeline") == []
+    assert found(rows=50, seed=1) == ["rows 100, not 50", "seed 0, not 1"]
+    assert found(pipeline="persona") == ["pipeline qa, not persona"]
+    assert found(model="flash") == [f"model {kept['model']}, not flash"]
+    assert found(options={"subsets": ("10",)}) == ["subsets [10, 50], not ('10',)"]
+    assert found(options={"min_flesch": 75}) == ["min_flesch None, not 75"]
 
 
 def test_a_file_is_no_folder_above_the_folder(tmp_path: Path) -> None:
