@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.errors import UserError
 from broker.jobs.datasets import read_dataset, read_source
@@ -64,7 +64,8 @@ def otherwise_made(
     wanted: dict[str, Any] = {"rows": rows, "seed": seed, **options}
     if ":" not in pipeline:  # a module's pipeline has a name of its own
         there["pipeline"], wanted["pipeline"] = manifest.get("pipeline"), pipeline
-    there |= {name: (manifest.get("options") or {}).get(name) for name in options}
+    kept: dict[str, Any] = manifest.get("options") or {}
+    there |= {name: kept.get(name) for name in options}
     found = [f"{name} {there[name]}, not {wanted[name]}" for name in wanted if not _alike(there[name], wanted[name])]
     named = str(manifest.get("model") or "")
     if model and not named.endswith(f":{model.removeprefix('models/')}"):
@@ -74,9 +75,9 @@ def otherwise_made(
 
 def _alike(there: object, wanted: object) -> bool:
     """Compare what a file kept with what was given: numbers as numbers, lists by their words."""
-    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        listed = there if isinstance(there, Sequence) and not isinstance(there, str) else ()
-        return [str(item) for item in listed] == [str(item) for item in wanted]
+    if isinstance(wanted, tuple):
+        listed = cast("list[object]", there) if isinstance(there, list) else []
+        return [str(item) for item in listed] == [str(item) for item in cast("tuple[object, ...]", wanted)]
     try:
         return float(str(there)) == float(str(wanted))
     except ValueError:

@@ -45,7 +45,7 @@ def test_rows_that_were_made_otherwise_are_told_apart(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"rows": 100, "seed": 0, "pipeline": "qa", "model": "models/gemini-3.8-flash"}
     asked["options"] = {"validation": "0.10", "subsets": ("10", "50"), "system": "Be kind."}
 
-    def found(**changed: object) -> list[str]:
+    def found(**changed: Any) -> list[str]:
         return otherwise_made(str(tmp_path), **{**asked, **changed})
 
     assert found() == found(model=None) == found(options={}) == found(pipeline="mine:pipeline") == []
