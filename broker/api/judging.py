@@ -48,6 +48,7 @@ class PairPlan:
         replies: Replies that the judge will be asked for, without those that are stored.
         estimate: What they cost.
         paid: They cost money.
+        again: Verdicts that could not be had before are asked for once more.
     """
 
     pair: Pair
@@ -57,6 +58,7 @@ class PairPlan:
     replies: int
     estimate: Estimate
     paid: bool
+    again: bool = False
 
 
 class Judging(Pairs):
@@ -71,6 +73,7 @@ class Judging(Pairs):
         judge: JudgeRequest | str | None = None,
         prompts: int | None = None,
         criterion: str = "",
+        again: bool = False,
     ) -> PairPlan:
         """Return what it would take to have a judge say which of two models answers better.
 
@@ -81,6 +84,7 @@ class Judging(Pairs):
             judge: Who judges, as `PROVIDER:MODEL`; the settings' judge when None.
             prompts: How many prompts are judged; all when None.
             criterion: What "better" means, in a sentence for the judge.
+            again: Ask once more for verdicts that could not be had before.
 
         Raises:
             UserError: The two cannot be compared, or there is nothing to judge.
@@ -96,7 +100,7 @@ class Judging(Pairs):
         if not any(row.askable for row in rows):
             raise UserError("there is nothing to judge: no prompt has two different answers", fix="name other rows")
         pair, told = _pair(named), " ".join(criterion.split())
-        missing = await self._asking(pair, spec).missing(pair_questions(rows, spec, told))
+        missing = await self._asking(pair, spec, again=again).missing(pair_questions(rows, spec, told))
         tokens = sum(estimate_tokens(str(one["content"])) for question in missing for one in question.messages)
         estimate, paid = price(spec, tokens, len(missing), self.accounts)
         await blocking(self._purse(pair).require, estimate.high_usd)
@@ -108,6 +112,7 @@ class Judging(Pairs):
             replies=len(missing),
             estimate=estimate,
             paid=paid,
+            again=again,
         )
 
     async def judge(
@@ -115,7 +120,6 @@ class Judging(Pairs):
         plan: PairPlan,
         *,
         on_judged: Callable[[Counted], None] = lambda _counted: None,
-        again: bool = False,
     ) -> PreferenceResult:
         """Have the judge compare, and keep the result for the experiment's table.
 
@@ -124,7 +128,6 @@ class Judging(Pairs):
         Args:
             plan: From `plan_judging`.
             on_judged: Called with every reply.
-            again: Ask once more for verdicts that could not be had before.
 
         Raises:
             BudgetError: It would pass the experiment's budget; nothing was asked.
@@ -136,7 +139,8 @@ class Judging(Pairs):
         if not await blocking(lock.acquire):
             what = f"{plan.pair.left_label} and {plan.pair.right_label} are being judged by another process"
             raise UserError(what, fix="wait for it, then: the same command")
-        asking, purse = self._asking(plan.pair, plan.judge, on_judged=on_judged, again=again), self._purse(plan.pair)
+        asking = self._asking(plan.pair, plan.judge, on_judged=on_judged, again=plan.again)
+        purse = self._purse(plan.pair)
         try:
             await blocking(purse.reserve, plan.estimate.high_usd)
             result = await judge_pair(plan.pair, plan.rows, asking, criterion=plan.criterion)

@@ -70,12 +70,12 @@ def judge(
 
     async def work(broker: Broker) -> PreferenceResult | None:
         wanted = named_judge(judge_, samples)
-        plan = await broker.plan_judging(a, b, experiment, judge=wanted, prompts=prompts, criterion=ask)
+        plan = await broker.plan_judging(a, b, experiment, judge=wanted, prompts=prompts, criterion=ask, again=again)
         _show(plan, dry_run=dry_run)
         if dry_run:
             return None
         await confirm_cost(plan.estimate.high_usd if plan.paid else 0.0, yes=yes)
-        return await broker.judge(plan, on_judged=judged, again=again)
+        return await broker.judge(plan, on_judged=judged)
 
     try:
         result = context.run(work, drive=False, report=steps.report)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from broker.evaluation.judging.asking import JUDGEMENTS
 from broker.jobs.store import open_store
 from broker.worker.locks import FileLock
 from tests.fakes.openai_server import running
@@ -57,6 +59,16 @@ def test_a_second_time_asks_nothing(done: Terminal) -> None:
     (turned,) = done.here("judge", *reversed(PAIR), *WRITER, "--samples", "1", "--json").data
     assert (turned["wins"], turned["losses"]) == (first[0]["losses"], first[0]["wins"])
     assert len(done.here("results", "tone", "--json").data["preferences"]) == 1
+
+
+def test_what_is_asked_once_more_is_priced_first(done: Terminal) -> None:
+    done.here("judge", *PAIR, *WRITER, "--samples", "1")
+    (path,) = done.data_dir.glob(f"preferences/tone/*/{JUDGEMENTS}")
+    first, *others = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+    unread = json.dumps({**json.loads(first), "value": None, "failure": "unreadable: nothing"})
+    path.write_text("\n".join([unread, unread, *others, ""]), encoding="utf-8")
+    told = [done.here("judge", *PAIR, *WRITER, "--samples", "1", *more).err for more in ((), ("--again",), ())]
+    assert [": 1 replies of" in err for err in told] == [False, True, False]
 
 
 def test_a_dry_run_asks_nothing(done: Terminal) -> None:
