@@ -45,6 +45,8 @@ _LETTER = re.compile(r"\W*([A-Za-z])\W*")
 _CHOICE = re.compile(r"\W*([A-Z])(?:\W*$|[.):\]*,]|\s+(?:because|since|as)\b)", re.MULTILINE)
 # So many boxes are tried from the end: a text of thousands that never close is no reason to wait.
 _BOXES = 8
+# Python makes no number of more than 4,300 digits.
+_DIGITS = 4_000
 # An expected answer of more words than this is an explanation, whose last number counts.
 _SHORT_WORDS = 3
 
@@ -96,7 +98,7 @@ def agree(answer: str, expected: str) -> bool:
     quantity = _QUANTITY.fullmatch(wanted)
     if quantity is not None:
         numbers = _numbers(found) if found is not None else _numbers(_plain(answer))[-1:]
-        return len(numbers) == 1 and numbers[0] == _value(quantity.group(1))
+        return len(numbers) == 1 and numbers[0] is not None and numbers[0] == _value(quantity.group(1))
     letter = _LETTER.fullmatch(wanted)
     if letter is not None and letter.group(1).isupper():
         return _chosen(_plain(answer) if found is None else found) == letter.group(1)
@@ -125,7 +127,9 @@ def _numbers(text: str) -> list[Fraction | None]:
 
 
 def _value(number: str) -> Fraction | None:
-    """Return a number's value; None for a division by nothing."""
+    """Return a number's value; None for a division by nothing, and for a model that does not stop writing digits."""
+    if len(number) > _DIGITS:
+        return None
     plain = number.replace(",", "").replace("- ", "-").replace("+ ", "+")
     whole, _, part = plain.rpartition(" ") if "/" in plain else ("", "", plain)
     top, _, bottom = part.partition("/")

@@ -117,6 +117,14 @@ def test_normalised_keeps_an_article_that_stands_alone() -> None:
     assert normalised("(A)") == "a"
 
 
+@pytest.mark.parametrize(
+    "answer", ["1" * 5000, "The answer is 1/" + "3" * 5000, "5 " + "1,111" * 2000, "1e5" + "1" * 5000]
+)
+def test_a_model_that_does_not_stop_writing_digits_is_wrong(answer: str) -> None:
+    assert not agree(answer, "5")
+    assert not agree("5", answer)
+
+
 @given(st.text(), st.text())
 def test_no_text_breaks_it(answer: str, expected: str) -> None:
     assert isinstance(agree(answer, expected), bool)
