@@ -25,8 +25,8 @@ _FIRST_WITH_LEVELS = (3, 0)
 # From here on answers are drawn by settings of the model's own; Flash-Lite began earlier.
 _OWN_DRAW, _OWN_DRAW_LITE = (3, 6), (3, 5)
 _LAST_MINIMAL_FLASH = (3, 6)
-# `gemini-flash-latest` and the like stand for the newest.
-_NEWEST = (1000, 0)
+# `gemini-flash-latest` and the like stand for the newest; `gemini-robotics-er-1.5-preview` says nothing of itself.
+_LATEST, _NEWEST = "-latest", (1000, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ class Family:
         if found is None:
             return cls()
         rest = found["rest"]
+        if not found["major"] and not rest.endswith(_LATEST):
+            return cls()
         generation = (int(found["major"]), int(found["minor"] or 0)) if found["major"] else _NEWEST
         return cls(generation, lite="flash-lite" in rest, pro=rest.startswith("pro"))
 

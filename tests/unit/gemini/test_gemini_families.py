@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from tests.unit.gemini.conftest import OpenDesk
 
 OWN = ("gemini-3.5-flash-lite", "gemini-3.6-flash", "gemini-3.8-flash", "gemini-4-pro", "models/gemini-flash-latest")
-TOLD = ("gemini-2.0-flash-001", "gemini-2.5-flash-lite", "gemini-3.1-pro-preview", "gemini-3.5-flash", "gemma-4-27b")
+TOLD = (
+    "gemini-2.0-flash-001",
+    "gemini-2.5-flash-lite",
+    "gemini-3.1-pro-preview",
+    "gemini-3.5-flash",
+    "gemma-4-27b",
+    "gemini-robotics-er-1.5-preview",
+    "gemini-exp-1206",
+)
 
 
 def body(model: str, **options: Any) -> dict[str, Any]:
