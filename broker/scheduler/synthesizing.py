@@ -207,8 +207,7 @@ async def _earlier(parts: Parts, provider: Provider, held: Held) -> list[Path]:
     spec, folder = _spec(held), synthesis_folder(parts.data_dir, held.job.id)
     noted = _account(parts, spec.provider)
     with guarded(folder, "note the account"):
-        await blocking(make_folder, folder)
-        await blocking(write_whole, folder / _ACCOUNT, noted)
+        await blocking(_note, folder, noted)
     if spec.options.get(FRESH) or not provider.capabilities.paid:
         return []
     kinds, accounts = [JobKind.SYNTHESIZE], [spec.provider]
@@ -230,18 +229,28 @@ def _account(parts: Parts, name: str) -> bytes:
     return json.dumps(told, sort_keys=True, default=str).encode()
 
 
+def _note(folder: Path, noted: bytes) -> None:
+    """Note what decides the answers of a folder; nothing, for ever, where some came under other settings (blocking)."""
+    from broker.synthesis.answerbook import ANSWERS
+
+    make_folder(folder)
+    alike = _is_noted(folder / _ACCOUNT, noted) or not (folder / ANSWERS).exists()
+    write_whole(folder / _ACCOUNT, noted if alike else b"")
+
+
 def _is_noted(path: Path, noted: bytes) -> bool:
     return path.is_file() and path.read_bytes() == noted
 
 
 async def _limit_usd(parts: Parts, held: Held) -> float | None:
-    """Return what the job may cost: the experiment's budget without what its other jobs have taken."""
+    """Return what the job may cost: the experiment's budget without what else it has paid or reserved."""
     experiment = await blocking(parts.store.experiment, held.job.experiment)
     if experiment.budget_usd is None:
         return None
-    jobs = await blocking(parts.store.jobs, experiment=held.job.experiment)
-    others = [job.reserved_usd if job.cost_usd is None else job.cost_usd for job in jobs if job.id != held.job.id]
-    return max(0.0, experiment.budget_usd - sum(others))
+    job = await blocking(parts.store.job, held.job.id)
+    own = job.reserved_usd if job.cost_usd is None else job.cost_usd
+    others = await blocking(parts.store.spent, held.job.experiment) - own
+    return max(0.0, experiment.budget_usd - others)
 
 
 async def _end(parts: Parts, held: Held, outcome: Outcome) -> None:

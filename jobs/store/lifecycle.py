@@ -37,6 +37,8 @@ _OF_ONE_ATTEMPT = (
     *("intent_key", "handle_provider", "handle_id", "wish", "model", "failure", "look", "remote_status"),
     *("cost_usd", "started_at", "finished_at"),
 )
+# The cost of such a job is that of all its stored answers, whichever attempt asked for them.
+_COST_OF_ALL = {JobKind.SYNTHESIZE}
 _ENDED_BADLY = {State.FAILED, State.CANCELLED, State.LOST}
 _SETTLED = {State.RUNNING, State.FAILED, State.CANCELLED}
 
@@ -133,7 +135,7 @@ def restart(tx: Transaction, job_id: str) -> Job:
     leasing.revoke(tx, row["seq"])
     fresh: dict[str, Any] = {
         "attempt": row["attempt"] + 1,
-        "earlier_usd": row["earlier_usd"] + _paid(row),
+        "earlier_usd": row["earlier_usd"] + (0.0 if row["kind"] in _COST_OF_ALL else _paid(row)),
         **dict.fromkeys(_OF_ONE_ATTEMPT),
         "result": {},
     }

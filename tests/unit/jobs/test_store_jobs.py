@@ -189,6 +189,23 @@ def test_a_new_attempt_keeps_what_the_earlier_ones_cost(life: Life, store: Store
     assert store.spent("paid") == pytest.approx(1.0)
 
 
+def test_a_synthesis_has_one_cost_for_all_its_attempts(life: Life, store: Store) -> None:
+    store.add_experiment(Experiment(name="paid", created_at=datetime.now(UTC), budget_usd=1.0))
+    spec = SynthesizeSpec(
+        provider="fake", model="g", pipeline="qa", source="cd" * 32, source_name="s", rows=5, output="out"
+    )
+    (job,) = life.add(NewJob(id=new_job_id(JobKind.SYNTHESIZE), spec=spec, reserved_usd=0.6), experiment="paid")
+    for cost_usd in (0.5, 0.55):
+        assert store.spent("paid") == pytest.approx(0.6)
+        lease = life.claim()[job.id]
+        store.transition(lease, State.PREPARING)
+        store.transition(lease, State.RUNNING)
+        store.transition(lease, State.FAILED, cost_usd=cost_usd)
+        store.release([lease])
+        assert store.spent("paid") == pytest.approx(cost_usd)
+        store.restart(job.id)
+
+
 def test_money_is_reserved_beside_the_jobs(life: Life, store: Store) -> None:
     store.add_experiment(Experiment(name="paid", created_at=datetime.now(UTC), budget_usd=1.0))
     life.add(life.tune(reserved_usd=0.4), experiment="paid")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker import Broker
 from broker.jobs.states import State
+from broker.jobs.store import open_store
 from broker.sandbox.sections import source_sections
 from broker.synthesis import Pipeline, each
 from tests.fakes.gemini_server import running
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from broker.jobs.records import Job
+    from broker.jobs.store.protocol import Store
     from broker.synthesis import Bench, Row
     from tests.fakes.gemini_server import Running
 
@@ -62,11 +65,24 @@ class Maker:
         self._source.write_text("".join(lines), encoding="utf-8")
 
     async def make(self, name: str, *, rows: int = 6, account: dict[str, Any] | None = None, **more: Any) -> Job:
-        mine = {"kind": "gemini", "base_url": self._url, "api_key": "k", **(account or {})}
-        async with Broker(data_dir=self.folder / "data", providers={"mine": mine}) as broker:
+        async with self.broker(**(account or {})) as broker:
             asked: dict[str, Any] = {"source": self._source, "pipeline": f"{__name__}:twice", "rows": rows, **more}
             job = await broker.synthesize(provider="mine", output=self.folder / name, **asked)
             return (await broker.wait(job))[0]
+
+    def store(self) -> Store:
+        return open_store(f"sqlite:///{self.folder}/data/broker.db")
+
+    async def fail(self, name: str, **more: Any) -> Job:
+        BROKEN.add("here")
+        try:
+            return await self.make(name, **more)
+        finally:
+            BROKEN.clear()
+
+    def broker(self, **account: Any) -> Broker:
+        mine = {"kind": "gemini", "base_url": self._url, "api_key": "k", **account}
+        return Broker(data_dir=self.folder / "data", providers={"mine": mine})
 
     def manifest(self, name: str) -> dict[str, Any]:
         read: dict[str, Any] = json.loads((self.folder / name / "manifest.json").read_text(encoding="utf-8"))
@@ -100,11 +116,7 @@ async def test_more_rows_are_made_of_the_answers_that_are_there(maker: Maker, fa
 
 
 async def test_a_failed_one_is_made_anew_by_the_same_request(maker: Maker, fake: Running) -> None:
-    BROKEN.add("here")
-    try:
-        failed = await maker.make("made")
-    finally:
-        BROKEN.clear()
+    failed = await maker.fail("made")
     assert failed.state is State.FAILED
     assert failed.failure is not None
     assert "not mended yet" in failed.failure.message
@@ -160,3 +172,37 @@ async def test_how_fast_an_account_may_be_asked_changes_no_answer(maker: Maker, 
     await maker.make("b", account={"options": {"requests_per_minute": 5000}})
     assert fake.state.asked_twice() == []
     assert maker.manifest("b")["answers_of_other_jobs"] >= 12
+
+
+async def test_answers_of_an_account_that_was_changed_meanwhile_are_nobody_elses(maker: Maker, fake: Running) -> None:
+    failed = await maker.fail("a")
+    changed = {"options": {"thinking_level": "low"}}
+    for _ in range(2):  # what is mixed stays mixed
+        async with maker.broker(**changed) as broker:
+            await broker.resume(failed.id)
+            await broker.wait(failed.id)
+    paid = len(fake.state.paid)
+    await maker.make("b", account=changed)
+    assert maker.manifest("b")["answers_of_other_jobs"] == 0
+    assert len(fake.state.paid) >= paid + 12
+
+
+async def test_a_failed_one_that_goes_on_is_paid_once(maker: Maker) -> None:
+    failed = await maker.fail("a", budget_usd=1.0)
+    async with maker.broker() as broker:
+        await broker.resume(failed.id)
+        (ended,) = await broker.wait(failed.id)
+    assert ended.state is State.SUCCEEDED, ended.failure
+    with closing(maker.store()) as store:
+        assert store.spent(ended.experiment) == pytest.approx(sum(maker_cost(maker, ended)))
+
+
+async def test_what_a_judge_has_cost_is_not_there_for_a_synthesis(maker: Maker, fake: Running) -> None:
+    first = await maker.make("a", experiment="e", budget_usd=1.0)
+    paid = len(fake.state.paid)
+    assert first.cost_usd
+    with closing(maker.store()) as store:
+        store.settle_expense("e", "judge", 1.0 - first.cost_usd)
+    second = await maker.make("b", experiment="e", budget_usd=1.0, seed=5)
+    assert second.state is State.PAUSED
+    assert len(fake.state.paid) == paid
