@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -254,7 +255,7 @@ class _Round:
         if row_id in self.open and not again:
             del self.open[row_id]
             taken_up = record.key in self.earlier and record.sends <= 1
-            self.send.send_nowait(replace(answer, taken_up=taken_up))
+            self._put(replace(answer, taken_up=taken_up))
 
     async def _ask_live(self) -> None:
         """Ask one by one what no batch answered."""
@@ -263,6 +264,10 @@ class _Round:
         left = [self.requests[one.request_id] for one in self.open.values()]
         self.completer.report("rows without an answer from a batch: asked live, at the full price", 0, len(left))
         async for answer in self.completer.live.complete(left):
+            self._put(answer)
+
+    def _put(self, answer: Answer) -> None:
+        with suppress(anyio.BrokenResourceError):  # who asked has gone, an instant before it came
             self.send.send_nowait(answer)
 
     # --- making a batch -----------------------------------------------------------------------------------------------

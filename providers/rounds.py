@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -98,7 +99,8 @@ class _Round:
             except self.rounds.foreign as error:
                 answer = self._failed(request, error)
             if answer is not None:
-                self.send.send_nowait(answer)
+                with suppress(anyio.BrokenResourceError):  # who asked has gone, an instant before it came
+                    self.send.send_nowait(answer)
 
     def _failed(self, request: CompletionRequest, error: Exception) -> Answer | None:
         verdict = self.rounds.read(error)
