@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -141,15 +142,16 @@ class Judging(Pairs):
             raise UserError(what, fix="wait for it, then: the same command")
         asking = self._asking(plan.pair, plan.judge, on_judged=on_judged, again=plan.again)
         purse = self._purse(plan.pair)
-        try:
-            await blocking(purse.reserve, plan.estimate.high_usd)
-            result = await judge_pair(plan.pair, plan.rows, asking, criterion=plan.criterion)
-            await blocking(save_preference, result, self.data_dir)
-        finally:
-            with CancelScope(shield=True):
-                await asking.aclose()
-                await blocking(purse.settle)
-            lock.release()
+        with ExitStack() as held:
+            held.callback(lock.release)
+            try:
+                await blocking(purse.reserve, plan.estimate.high_usd)
+                result = await judge_pair(plan.pair, plan.rows, asking, criterion=plan.criterion)
+                await blocking(save_preference, result, self.data_dir)
+            finally:
+                with CancelScope(shield=True):
+                    await blocking(purse.settle)
+                    await asking.aclose()
         return in_family(result, await blocking(load_preferences, self.data_dir, plan.pair.experiment))
 
     def _asking(self, pair: Pair, spec: JudgeSpec, **options: Any) -> Judge:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from broker.evaluation.record import MetricResult
 
-_CODE = ("statistics.py", "shares.py", "ratios.py")
+_CODE = ("bootstrap.py", "statistics.py", "shares.py", "ratios.py")
 _LIBRARIES = ("numpy", "scipy", "statsmodels")
 # Beyond these only the tests of the last look are kept.
 _MOST = 20_000

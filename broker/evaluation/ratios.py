@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from importlib import import_module
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from broker.evaluation.statistics import CONFIDENCE, RESAMPLES, SEED, Interval, PairTest
+from broker.evaluation.bootstrap import bootstrap_ends
+from broker.evaluation.statistics import CONFIDENCE, SEED, Interval, PairTest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# Resampled numbers held in memory at once (8 bytes each).
-_BATCH_NUMBERS = 1_000_000
 
 
 def ratio_interval(
@@ -38,36 +35,15 @@ def ratio_interval(
         return Interval(value=value, method="one value")
     if len({top / bottom for top, bottom in zip(numerators, denominators, strict=True)}) == 1:
         return Interval(value=value, low=value, high=value, method="all values equal")
-    for method, name in (("BCa", "BCa bootstrap"), ("percentile", "percentile bootstrap")):
-        low, high = _bootstrap(numerators, denominators, method, confidence, seed)
-        if isfinite(low) and isfinite(high):
-            return Interval(value=value, low=low, high=high, method=name)
-    return Interval(value=value, method="undefined")
+    ends = bootstrap_ends((numerators, denominators), _ratio, confidence, seed)
+    if ends is None:
+        return Interval(value=value, method="undefined")
+    low, high, name = ends
+    return Interval(value=value, low=low, high=high, method=name)
 
 
-def _bootstrap(
-    numerators: Sequence[float], denominators: Sequence[float], method: str, confidence: float, seed: int
-) -> tuple[float, float]:
-    import numpy as np
-
-    def ratio(tops: Any, bottoms: Any, axis: int = -1) -> Any:
-        return tops.sum(axis=axis) / bottoms.sum(axis=axis)
-
-    data = tuple(np.asarray(values, dtype=np.float64) for values in (numerators, denominators))
-    with warnings.catch_warnings():
-        # "The BCa confidence interval cannot be calculated": the caller sees a nan.
-        warnings.simplefilter("ignore")
-        found = _stats().bootstrap(
-            data,
-            ratio,
-            paired=True,
-            n_resamples=RESAMPLES,
-            batch=max(1, _BATCH_NUMBERS // len(numerators)),
-            confidence_level=confidence,
-            method=method,
-            rng=np.random.default_rng(seed),
-        )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+def _ratio(tops: Any, bottoms: Any, axis: int = -1) -> Any:
+    return tops.sum(axis=axis) / bottoms.sum(axis=axis)
 
 
 def unpaired(left: Sequence[float], right: Sequence[float], confidence: float = CONFIDENCE) -> PairTest:

@@ -14,13 +14,13 @@ Every random step has a fixed seed, so the same values give the same figures.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from math import asin, exp, isfinite, sqrt
+from math import asin, exp, sqrt
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import MissingExtraError
+from broker.evaluation.bootstrap import BATCH_NUMBERS, RESAMPLES, bootstrap_ends
 from broker.evaluation.metrics import Kind
 
 if TYPE_CHECKING:
@@ -33,12 +33,9 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-RESAMPLES = 9999
 SEED = 713
 # A standard deviation that is smaller against the mean is the rounding of equal numbers.
 _ROUNDING = 1e-9
-# Resampled numbers held at once (8 bytes each): what stays in the processor's cache takes half the time.
-_BATCH_NUMBERS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,29 +162,11 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE, *, se
         return Interval(value=float(data[0]), method="one value")
     if bool(np.all(data == data[0])):
         return Interval(value=float(data[0]), low=float(data[0]), high=float(data[0]), method="all values equal")
-    mean = float(data.mean())
-    for method, name in (("BCa", "BCa bootstrap"), ("percentile", "percentile bootstrap")):
-        low, high = _bootstrap(data, method, confidence, seed)
-        if isfinite(low) and isfinite(high):
-            return Interval(value=mean, low=low, high=high, method=name)
-    return Interval(value=mean, method="undefined")
-
-
-def _bootstrap(data: Array, method: Any, confidence: float, seed: int) -> tuple[float, float]:
-    import numpy as np
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "The BCa confidence interval cannot be calculated": seen as a nan below
-        found = _stats().bootstrap(
-            (data,),
-            np.mean,
-            n_resamples=RESAMPLES,
-            batch=max(1, _BATCH_NUMBERS // len(data)),
-            confidence_level=confidence,
-            method=method,
-            rng=np.random.default_rng(seed),
-        )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    ends = bootstrap_ends((values,), np.mean, confidence, seed)
+    if ends is None:
+        return Interval(value=float(data.mean()), method="undefined")
+    low, high, name = ends
+    return Interval(value=float(data.mean()), low=low, high=high, method=name)
 
 
 def paired_proportions_interval(
@@ -303,7 +282,7 @@ def _random_flips(differences: Array, seed: int) -> float:
         total,
         vectorized=True,
         n_resamples=RESAMPLES,
-        batch=max(1, _BATCH_NUMBERS // len(differences)),
+        batch=max(1, BATCH_NUMBERS // len(differences)),
     )
     return float(found.pvalue)
 
